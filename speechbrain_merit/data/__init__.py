@@ -1,0 +1,1 @@
+"""Manifests, mixing and data pipelines."""

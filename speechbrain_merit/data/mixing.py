@@ -1,0 +1,241 @@
+"""The mixing of speech and noise at an asked signal-to-noise ratio, one utterance at a time.
+
+The clean speech is never touched; only the noise is scaled, by a gain from the root mean squares of
+both over the utterance's true length. Waves are float32 and are never clipped: at −5 dB a mixture
+of loud speech peaks far above full scale.
+"""
+
+import hashlib
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torchaudio
+from speechbrain.dataio import audio_io
+
+GAP_SECONDS = 0.010  # digital silence is looked for in frames of 10 ms
+
+
+class Mixture(NamedTuple):
+    """Speech and noise: ``mixture`` and ``clean`` (S) in float32, noise ``gain``, ``snr_db``.
+
+    Without noise the gain is 0 and the SNR infinite.
+    """
+
+    mixture: torch.Tensor
+    clean: torch.Tensor
+    gain: float
+    snr_db: float
+
+
+def generator(*key):
+    """A NumPy random generator that the key alone decides, on every machine and run.
+
+    Example
+    -------
+    >>> int(generator(1, "a").integers(1000)) == int(generator(1, "a").integers(1000))
+    True
+    """
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
+
+
+def read_audio(path, sample_rate, start=0.0, duration=None):
+    """Reads a recording as mono (S) float32 at ``sample_rate``, channels averaged.
+
+    Arguments
+    ---------
+    path : str
+        A file that soundfile reads.
+    sample_rate : int
+        Rate of the result in Hz; the file is resampled where it differs.
+    start, duration : float
+        The section to read, in seconds; ``duration`` None reads to the end.
+    """
+    rate = audio_io.info(path).sample_rate
+    frames = -1 if duration is None else round(duration * rate)
+    wave, rate = audio_io.load(path, frame_offset=round(start * rate), num_frames=frames)
+    wave = wave.mean(dim=0)
+    if rate != sample_rate:
+        wave = torchaudio.functional.resample(wave, rate, sample_rate)
+    return wave
+
+
+def cut_gaps(noise, sample_rate):
+    """Removes the 10 ms frames of a noise (S) that are digital silence.
+
+    Example
+    -------
+    >>> cut_gaps(torch.cat([torch.zeros(320), torch.ones(160)]), 16000).shape
+    torch.Size([160])
+    """
+    size = round(GAP_SECONDS * sample_rate)
+    return torch.cat([frame for frame in noise.split(size) if bool((frame != 0).any())] or [noise])
+
+
+def mix(clean, noise, snr_db, rng):
+    """Adds noise to speech at a signal-to-noise ratio.
+
+    Arguments
+    ---------
+    clean : torch.Tensor
+        Speech (S), float32.
+    noise : torch.Tensor
+        Noise of any length, without gaps; it starts at a random place and is looped to S.
+    snr_db : float
+        Ratio of the speech's to the noise's mean power over S, in dB.
+    rng : numpy.random.Generator
+        Chooses the place.
+
+    Returns
+    -------
+    Mixture
+
+    Raises
+    ------
+    ValueError
+        Speech or noise is silent, so that no gain gives the ratio.
+
+    Example
+    -------
+    >>> speech, noise = torch.randn(1000), torch.randn(300)
+    >>> mixture = mix(speech, noise, 5.0, generator(0))
+    >>> added = mixture.mixture - speech
+    >>> print(f"{10 * torch.log10(speech.square().sum() / added.square().sum()):.2f} dB")
+    5.00 dB
+    """
+    place = int(rng.integers(len(noise)))
+    noise = noise[(place + torch.arange(len(clean))) % len(noise)]
+    speech_power, noise_power = (w.double().square().mean() for w in (clean, noise))
+    if not (speech_power > 0 and noise_power > 0):
+        what = "speech" if not speech_power > 0 else "noise"
+        raise ValueError(f"The {what} is silent: no gain gives {snr_db} dB.")
+    gain = float(torch.sqrt(speech_power / noise_power) * 10 ** (-snr_db / 20))
+    return Mixture(clean + gain * noise, clean, gain, float(snr_db))
+
+
+class NoiseBank:
+    """The recordings of a noise manifest, their gaps cut, a bounded number of them in memory.
+
+    Arguments
+    ---------
+    entries : dict
+        Noise manifest ``{id: {"wav", "start", "duration", "noise_type"}}``, paths filled in.
+    sample_rate : int
+        Rate in Hz.
+    cache_size : int
+        Recordings kept in memory (30 s at 16 kHz are 2 MB).
+    """
+
+    def __init__(self, entries, sample_rate, cache_size=64):
+        self.entries, self.sample_rate = entries, sample_rate
+        self.names = sorted(entries)
+        self.load = lru_cache(maxsize=cache_size)(self._load)
+
+    def _load(self, name):
+        entry = self.entries[name]
+        noise = read_audio(entry["wav"], self.sample_rate, entry["start"], entry["duration"])
+        return cut_gaps(noise, self.sample_rate)
+
+    def draw(self, rng):
+        """A recording (S) drawn with the generator, every recording equally likely."""
+        return self.load(self.names[int(rng.integers(len(self.names)))])
+
+
+class TrainingMixer:
+    """New noise, place, SNR, speed and crop for every utterance in every epoch.
+
+    Seeded by (seed, epoch, utterance id): a resumed training hears what an uninterrupted one does.
+
+    Arguments
+    ---------
+    bank : NoiseBank
+        Noise to draw from.
+    seed : int
+        Seed of the run.
+    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
+        Its ``current`` is part of the seed.
+    snr_db : list
+        Lowest and highest SNR in dB, drawn uniformly.
+    clean_share : float
+        Share of utterances that stay without noise.
+    speeds : list
+        Speed factors of the speech, one drawn for an utterance; pitch and tempo change together.
+    crop_seconds : float, optional
+        Length of the random section that is taken; the whole utterance when None.
+    """
+
+    def __init__(
+        self, bank, seed, epoch_counter, snr_db, clean_share, speeds=(1.0,), crop_seconds=None
+    ):
+        self.bank, self.seed, self.epoch_counter = bank, seed, epoch_counter
+        self.snr_db, self.clean_share = snr_db, clean_share
+        self.speeds, self.crop_seconds = speeds, crop_seconds
+
+    def __call__(self, utterance, wav):
+        """Mixes the speech in the file ``wav``; ``utterance`` is its id."""
+        rng = generator(self.seed, self.epoch_counter.current, utterance)
+        rate = self.bank.sample_rate
+        clean = change_speed(read_audio(wav, rate), float(rng.choice(self.speeds)))
+        if self.crop_seconds is not None:
+            clean = crop(clean, round(self.crop_seconds * rate), rng)
+        if rng.random() < self.clean_share:
+            return Mixture(clean, clean, 0.0, float("inf"))
+        return mix(clean, self.bank.draw(rng), float(rng.uniform(*self.snr_db)), rng)
+
+
+class FixedMixer:
+    """The same mixture on every run: seeded by (seed, utterance id, noise set, SNR).
+
+    Arguments
+    ---------
+    banks : dict
+        Noise set → :class:`NoiseBank`.
+    sample_rate : int
+        Rate in Hz.
+    seed : int
+        Seed of the evaluation, not of the training: systems are compared on the same mixtures.
+    """
+
+    def __init__(self, banks, sample_rate, seed):
+        self.banks, self.sample_rate, self.seed = banks, sample_rate, seed
+
+    def __call__(self, utterance, wav, noise_set=None, snr_db=None):
+        """Mixes the speech in the file ``wav``; without ``noise_set`` it stays clean."""
+        clean = read_audio(wav, self.sample_rate)
+        if noise_set is None:
+            return Mixture(clean, clean, 0.0, float("inf"))
+        rng = generator(self.seed, utterance, noise_set, float(snr_db))
+        return mix(clean, self.banks[noise_set].draw(rng), snr_db, rng)
+
+
+def change_speed(wave, factor):
+    """Plays a wave (S) faster by a factor, to S / factor samples.
+
+    Example
+    -------
+    >>> change_speed(torch.randn(1100), 1.1).shape
+    torch.Size([1000])
+    """
+    if factor == 1.0:
+        return wave
+    return torchaudio.functional.resample(wave, round(factor * 100), 100)
+
+
+def crop(wave, n_samples, rng):
+    """A random section of ``n_samples`` that is not silent, or the whole wave where it is shorter.
+
+    A section of digital silence holds no speech to mix at an SNR; after ten such draws the section
+    of the most energy is taken.
+    """
+    if len(wave) <= n_samples:
+        return wave
+    for _ in range(10):
+        start = int(rng.integers(len(wave) - n_samples + 1))
+        section = wave[start : start + n_samples]
+        if bool((section != 0).any()):
+            return section
+    energy = torch.cumsum(wave.double().square(), dim=0)
+    start = int((energy[n_samples:] - energy[:-n_samples]).argmax())
+    return wave[start + 1 : start + 1 + n_samples]

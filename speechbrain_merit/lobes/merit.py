@@ -1,0 +1,105 @@
+"""The whole network: one encoder pass, an integration, and the heads of the tasks asked for."""
+
+from typing import NamedTuple, Optional
+
+import torch
+from torch import nn
+
+from speechbrain_merit.lobes.encoders import normalise_rms
+from speechbrain_merit.lobes.integration import TASKS
+from speechbrain_merit.lobes.spectrum import frame_mask, spectral_lengths
+
+
+class MeritOutput(NamedTuple):
+    """What :class:`Merit` returns; what no task asked for is None.
+
+    ``estimate`` and ``noisy`` log1p magnitudes (B, N, F) at the fixed level, ``phase`` (B, N, F),
+    ``spectral_lengths`` (B), ``logits`` (B, classes), ``routing`` task → Routing over (B, T, …),
+    ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the fixed level.
+    """
+
+    estimate: Optional[torch.Tensor]
+    noisy: Optional[torch.Tensor]
+    phase: Optional[torch.Tensor]
+    spectral_lengths: Optional[torch.Tensor]
+    logits: Optional[torch.Tensor]
+    routing: dict
+    frames: torch.Tensor
+    factor: torch.Tensor
+
+
+class Merit(nn.Module):
+    """Encoder → integration → enhancement head and emotion head.
+
+    A gain at the input changes neither the emotion nor the relative output: every mixture is
+    brought to the same root mean square first, and the output is brought back.
+
+    Arguments
+    ---------
+    encoder : Encoder
+        From :func:`speechbrain_merit.lobes.encoders.build_encoder`.
+    integration : nn.Module
+        From :mod:`speechbrain_merit.lobes.integration`.
+    enhancement : nn.Module, optional
+        The enhancement head; absent in a system for emotion alone.
+    emotion : nn.Module, optional
+        The emotion head; absent in a system for enhancement alone.
+    level_rms : float
+        Root mean square of the mixture inside; 1 is the unit variance of the paper's waves.
+
+    Example
+    -------
+    >>> from speechbrain_merit.lobes.emotion import EmotionHead
+    >>> from speechbrain_merit.lobes.encoders import build_encoder
+    >>> from speechbrain_merit.lobes.enhancement import EnhancementHead
+    >>> from speechbrain_merit.lobes.integration import MixtureOfExperts
+    >>> encoder = build_encoder("mini")
+    >>> mixture = MixtureOfExperts(encoder.n_hidden, encoder.width)
+    >>> merit = Merit(encoder, mixture, EnhancementHead(96), EmotionHead(96, n_classes=4))
+    >>> output = merit(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))
+    >>> output.estimate.shape, output.logits.shape
+    (torch.Size([2, 101, 201]), torch.Size([2, 4]))
+    >>> merit.waves(output, torch.randn(2, 16000), torch.tensor([1.0, 0.5])).shape
+    torch.Size([2, 16000])
+    """
+
+    def __init__(self, encoder, integration, enhancement=None, emotion=None, level_rms=1.0):
+        super().__init__()
+        self.encoder, self.integration = encoder, integration
+        self.enhancement, self.emotion = enhancement, emotion
+        self.level_rms = level_rms
+
+    @property
+    def tasks(self):
+        """The tasks that this system has a head for."""
+        heads = {"se": self.enhancement, "ser": self.emotion}
+        return tuple(task for task in TASKS if heads[task] is not None)
+
+    def hear(self, wavs, lengths=None):
+        """Waves at the fixed level and their factor, hidden states, relative frame lengths."""
+        wavs, factor = normalise_rms(wavs, lengths, self.level_rms)
+        hidden = self.encoder(wavs, lengths)
+        return (wavs, factor), hidden, self.encoder.frame_lengths(wavs, lengths)
+
+    def forward(self, wavs, lengths=None, tasks=None):
+        """Hears noisy waves (B, S) of relative lengths (B); see :class:`MeritOutput`."""
+        tasks = tasks or self.tasks
+        (wavs, factor), hidden, frame_lengths = self.hear(wavs, lengths)
+        integrated = self.integration(hidden, frame_lengths, tasks)
+        estimate = noisy = phase = logits = None
+        spectral = spectral_lengths(wavs, lengths)
+        if "se" in tasks:
+            noisy, phase = self.enhancement.analyse(wavs, lengths)
+            mask = self.enhancement(noisy, integrated.se, spectral, frame_lengths)
+            estimate = mask * noisy
+        if "ser" in tasks:
+            logits = self.emotion(integrated.ser, frame_lengths)
+        frames = frame_mask(frame_lengths, *hidden.shape[1:3], device=wavs.device)
+        return MeritOutput(
+            estimate, noisy, phase, spectral, logits, integrated.routing, frames, factor
+        )
+
+    def waves(self, output, wavs, lengths=None):
+        """Enhanced waves (B, S) at the level of the input ``wavs``."""
+        enhanced = self.enhancement.synthesise(output.estimate, output.phase, wavs, lengths)
+        return enhanced / output.factor

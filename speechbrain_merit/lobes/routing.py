@@ -1,0 +1,95 @@
+"""Routers: for every frame, which experts of the shared pool a task listens to.
+
+N frames, W the width a router sees, E experts, k experts chosen a frame.
+
+References: Sparse MERIT (arXiv 2509.08470); Switch Transformer (arXiv 2101.03961); ST-MoE
+(arXiv 2202.08906); straight-through estimator (arXiv 1308.3432).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+#: What each mode does with the probabilities p of a frame; the comment says where gradient flows.
+MODES = {
+    "straight_through": "chosen weight 1 + p - stopgrad(p): one-hot forward, gradient by chosen p",
+    "switch": "chosen weight p: output scaled by its probability",
+    "dense": "every expert, weight p",
+    "hard": "chosen weight 1, no gradient: the released code, for its checkpoints",
+    "random": "as hard, from a router that stays as it was initialised: a control",
+    "uniform": "every expert, weight 1 / E: a control",
+}
+UNTRAINED = ("hard", "random", "uniform")  # no gradient of any loss reaches these routers
+
+
+class Routing(NamedTuple):
+    """The decision of one router.
+
+    ``logits`` (…, E) in float32, ``experts`` (…, k) chosen indices, ``weights`` (…, k) their weights.
+    """
+
+    logits: torch.Tensor
+    experts: torch.Tensor
+    weights: torch.Tensor
+
+
+class Router(nn.Module):
+    """One linear layer, a float32 softmax and a rule.
+
+    Arguments
+    ---------
+    width : int
+        Width W of a frame.
+    n_experts : int
+        Number of experts E.
+    mode : str
+        One of ``MODES``.
+    top_k : int
+        Experts a frame in the sparse modes; their outputs are averaged (``switch``: summed under
+        their probabilities).
+    jitter : float
+        Half-width of the multiplicative noise on the input, in training only (Switch: 0.01).
+
+    Raises
+    ------
+    ValueError
+        Unknown mode, or k outside 1 … E.
+
+    Example
+    -------
+    >>> router = Router(width=8, n_experts=3)
+    >>> routing = router(torch.randn(5, 8))
+    >>> routing.logits.shape, routing.experts.shape, routing.weights.flatten().tolist()
+    (torch.Size([5, 3]), torch.Size([5, 1]), [1.0, 1.0, 1.0, 1.0, 1.0])
+    """
+
+    def __init__(self, width, n_experts, mode="straight_through", top_k=1, jitter=0.0):
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(f"Unknown routing {mode!r}: choose one of {', '.join(MODES)}.")
+        if not 1 <= top_k <= n_experts:
+            raise ValueError(f"top_k is {top_k}; it must lie between 1 and n_experts={n_experts}.")
+        self.fc = nn.Linear(width, n_experts)
+        self.mode, self.top_k, self.jitter = mode, top_k, jitter
+        if mode in UNTRAINED:
+            self.fc.requires_grad_(False)
+
+    def forward(self, frames):
+        """Routes frames (N, W)."""
+        if self.training and self.jitter > 0:
+            frames = frames * torch.empty_like(frames).uniform_(1 - self.jitter, 1 + self.jitter)
+        with torch.autocast(frames.device.type, enabled=False):  # float32, or near ties flip
+            logits = self.fc(frames.float())
+            probabilities = logits.softmax(dim=-1)
+        if self.mode in ("dense", "uniform"):
+            experts = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
+            uniform = torch.full_like(probabilities, 1 / logits.shape[-1])
+            return Routing(logits, experts, probabilities if self.mode == "dense" else uniform)
+        chosen, experts = probabilities.topk(self.top_k, dim=-1)
+        if self.mode == "switch":
+            return Routing(logits, experts, chosen)
+        weights = torch.ones_like(chosen)
+        if self.mode == "straight_through":
+            weights = weights + (chosen - chosen.detach())
+        return Routing(logits, experts, weights / self.top_k)

@@ -1,0 +1,298 @@
+"""The road of a run: arguments → YAML and corpus → preparation → data → Brain → fit → evaluation."""
+
+import contextlib
+import difflib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import speechbrain as sb
+import yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from speechbrain.utils.distributed import ddp_init_group, run_on_main
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_merit.brain import MeritBrain
+from speechbrain_merit.data.manifests import load_manifest
+from speechbrain_merit.data.mixing import FixedMixer, NoiseBank, TrainingMixer
+from speechbrain_merit.data.pipeline import fixed_set, label_encoder, training_set
+from speechbrain_merit.evaluation import evaluate
+from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
+from speechbrain_merit.losses import class_weights
+
+logger = get_logger(__name__)
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+#: Keys that say how a run works, not what it computes: a resumed run may change them.
+RUNNING_KEYS = {
+    "skip_prep", "skip_test", "num_workers", "n_jobs", "ckpt_interval_minutes", "train_logger",
+    "noise_test_folders", "test_snrs", "test_seed", "test_batch_size", "n_examples", "train_loggers",
+}  # fmt: skip
+
+
+class UserError(Exception):
+    """Something the user can mend; the message says what and how."""
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Turns the errors of loading and preparing into :class:`UserError`, before training starts."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise UserError(str(text)) from error
+
+
+def run(arguments):
+    """Trains and scores a system; ``arguments`` are those of the command line of ``train.py``."""
+    with user_errors():
+        hparams_file, run_opts, overrides = parse(arguments)
+    ddp_init_group(run_opts)
+    with user_errors():
+        hparams = load(hparams_file, overrides)
+        refuse_changes(hparams_file, overrides, hparams)
+        sb.create_experiment_directory(hparams["output_folder"], str(hparams_file), overrides)
+        run_on_main(prepare, [hparams])
+        train_set, valid_set, test_set = datasets(hparams)
+
+    brain = MeritBrain(
+        modules=hparams["modules"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    if hparams["checkpointer"].find_checkpoint() is None:
+        brain.standardise(train_set)
+    loader = {"num_workers": hparams["num_workers"]}
+    brain.fit(
+        brain.hparams.epoch_counter,
+        train_set,
+        valid_set,
+        train_loader_kwargs={"batch_size": hparams["batch_size"], "shuffle": True, **loader},
+        valid_loader_kwargs={"batch_size": hparams["test_batch_size"], **loader},
+    )
+    if not hparams["skip_test"]:
+        brain.on_evaluate_start(max_key="score")
+        evaluate(brain.model, test_set, hparams, brain.device)
+
+
+def score(arguments):
+    """Scores the best checkpoint of a run; ``arguments`` are those of ``evaluate.py``."""
+    with user_errors():
+        folder = Path(arguments[0] if arguments else "")
+        if not (folder / "hyperparams.yaml").is_file():
+            raise UserError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
+        hparams_file, run_opts, overrides = parse(
+            [str(folder / "hyperparams.yaml"), *arguments[1:], "--output_folder", str(folder)]
+        )
+        overrides["save_folder"] = str(folder / "save")
+        hparams = load(hparams_file, overrides)
+        hparams["checkpointer"].checkpoints_dir = folder / "save"
+        best = hparams["checkpointer"].find_checkpoint(max_key="score")
+        if best is None:
+            raise UserError(f"{folder / 'save'} holds no checkpoint with a score: train first.")
+        _, noise = prepare_noise(hparams)
+        test_set = fixed_test_set(hparams, noise)
+    device = run_opts.get("device") or sb.utils.distributed.infer_device()
+    hparams["checkpointer"].load_checkpoint(best)
+    return evaluate(hparams["model"].to(device), test_set, hparams, device)
+
+
+def parse(arguments):
+    """Splits the command line into the YAML, SpeechBrain's run options, and one mapping of keys.
+
+    Precedence: command line over the corpus's ``corpus.yaml`` over the system's YAML.
+    """
+    arguments = list(arguments)
+    for argument in arguments:
+        value = argument.partition("=")[2] if argument.startswith("--") else argument
+        if "=" in value:  # SpeechBrain would make "x y" of it in silence
+            raise UserError(f"{argument}: a value must not hold '='; rename the file or folder.")
+    corpus = None
+    for index, argument in enumerate(arguments):
+        if argument == "--corpus" or argument.startswith("--corpus="):
+            value = argument.split("=")[1:] or arguments[index + 1 : index + 2]
+            if not value:
+                raise UserError("--corpus needs the name of a folder of recipes/, or a path.")
+            corpus = value[0]
+            del arguments[index : index + (1 if "=" in argument else 2)]
+            break
+    hparams_file, run_opts, from_command_line = sb.parse_arguments(arguments)
+    if not Path(hparams_file).is_file():
+        raise UserError(f"There is no file {hparams_file}: give one of hparams/*.yaml.")
+    overrides = {}
+    if corpus is not None:
+        folder = find_corpus(corpus)
+        overrides = yaml.safe_load((folder / "corpus.yaml").read_text(encoding="utf-8")) or {}
+        overrides["corpus"] = str(folder if Path(corpus).is_dir() else folder.name)
+    overrides.update(yaml.safe_load(from_command_line) or {})
+    check_keys(hparams_file, overrides)
+    return Path(hparams_file), run_opts, overrides
+
+
+def check_keys(hparams_file, overrides):
+    """Raises :class:`UserError` for a key that the YAML lacks, with the nearest that it has."""
+    tree = yaml.compose(Path(hparams_file).read_text(encoding="utf-8"))
+    known = [key.value for key, _ in tree.value]
+    for key in overrides:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f". It has: {', '.join(known)}."
+            raise UserError(f"{hparams_file} has no key {key}{hint}")
+
+
+def find_corpus(name):
+    """The folder of a corpus, from its name in ``recipes/`` or a path.
+
+    Raises
+    ------
+    UserError
+        No such folder, or it holds no ``corpus.yaml``.
+    """
+    for folder in (Path(name), RECIPES / name):
+        if (folder / "corpus.yaml").is_file():
+            return folder.resolve()
+    known = sorted(path.parent.name for path in RECIPES.glob("*/corpus.yaml"))
+    raise UserError(
+        f"--corpus {name}: neither a corpus of {RECIPES.name}/ ({', '.join(known)}) nor a folder "
+        "with a corpus.yaml."
+    )
+
+
+def load(hparams_file, overrides):
+    """Builds everything that the YAML names."""
+    with open(hparams_file, encoding="utf-8") as file:
+        return load_hyperpyyaml(file, overrides)
+
+
+def refuse_changes(hparams_file, overrides, hparams):
+    """Raises :class:`UserError` where a run would resume from one of another configuration."""
+    earlier = Path(hparams["output_folder"]) / "hyperparams.yaml"
+    if not earlier.is_file() or not any(Path(hparams["save_folder"]).glob("CKPT*")):
+        return
+    with open(hparams_file, encoding="utf-8") as file:
+        new = blocks(resolve_references(file, overrides).getvalue())
+    old = blocks(earlier.read_text(encoding="utf-8"))
+    changed = sorted(k for k in {*old, *new} - RUNNING_KEYS if old.get(k) != new.get(k))
+    if changed:
+        raise UserError(
+            f"{hparams['output_folder']} holds a run with other values of {', '.join(changed)}. "
+            "Give another --output_folder, or delete that one, to start anew."
+        )
+
+
+def blocks(text):
+    """A resolved YAML file as top-level key → the text of its value, comments left out."""
+    lines = [line for line in text.splitlines() if not re.match(r"\s*(#|$)", line)]
+    keys = {}
+    for line in lines:
+        if not line[0].isspace() and ":" in line:
+            key = line.split(":", 1)[0]
+            keys[key] = ""
+        keys[key] += re.sub(r"\s+#.*$", "", line).rstrip() + "\n"
+    return keys
+
+
+def prepare(hparams):
+    """Writes the manifests of the corpus and the noise."""
+    name = Path(hparams["corpus"]).name.lower().replace("-", "_")
+    module = recipe_module(find_corpus(hparams["corpus"]) / f"{name}_prepare.py")
+    getattr(module, f"prepare_{name}")(
+        data_folder=hparams["data_folder"],
+        save_json_train=hparams["train_annotation"],
+        save_json_valid=hparams["valid_annotation"],
+        save_json_test=hparams["test_annotation"],
+        labels=hparams["labels"],
+        skip_prep=hparams["skip_prep"],
+    )
+    prepare_noise(hparams)
+
+
+def prepare_noise(hparams):
+    """Writes the noise manifests; returns folders and manifests, each for train, valid and test.
+
+    Where no noise folder is given, MiniMERIT's own noise is used.
+    """
+    keys = ("noise_train_folder", "noise_valid_folder", "noise_test_folders")
+    given = [hparams[key] for key in keys]
+    if not any(given):
+        mini = recipe_module(RECIPES / "MiniMERIT" / "minimerit_prepare.py")
+        folders = mini.prepare_minimerit_noise(hparams["noise_folder"])
+        given = [folders["train"], folders["valid"], folders["test"]]
+    for key, value in zip(keys, given):
+        if not value:
+            raise ValueError(f"{key} is empty: give it too, or none of {', '.join(keys)}.")
+    noise = recipe_module(RECIPES / "Noise" / "noise_prepare.py")
+    manifests = noise.prepare_noise(*given, hparams["save_folder"], skip_prep=hparams["skip_prep"])
+    return dict(zip(("train", "valid", "test"), given)), manifests
+
+
+def recipe_module(path):
+    """Imports a preparation by its path: recipes are no package."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: a corpus folder holds it beside its corpus.yaml.")
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[path.stem] = module
+    return sys.modules[path.stem]
+
+
+def datasets(hparams):
+    """The training, validation and test datasets; sets ``hparams["class_weights"]``."""
+    folders, manifests = prepare_noise({**hparams, "skip_prep": True})
+    encoder = label_encoder(hparams["labels"])
+    train = speech(hparams, "train_annotation")
+    counts = [
+        sum(entry["emo"] == label for entry in train.values()) for label in hparams["labels"]
+    ]
+    hparams["class_weights"] = class_weights(counts)
+    mixer = TrainingMixer(
+        noise_bank(manifests["train"], folders["train"]),
+        hparams["seed"],
+        hparams["epoch_counter"],
+        hparams["train_snr_db"],
+        hparams["clean_share"],
+        hparams["speeds"],
+        hparams["crop_seconds"],
+    )
+    valid = noise_bank(manifests["valid"], folders["valid"])
+    return (
+        training_set(train, encoder, mixer, hparams["passes_per_epoch"]),
+        fixed_set(
+            speech(hparams, "valid_annotation"),
+            encoder,
+            FixedMixer({"valid": valid}, SAMPLE_RATE, hparams["test_seed"]),
+            [("valid", snr) for snr in hparams["valid_snrs"]],
+        ),
+        None if hparams["skip_test"] else fixed_test_set(hparams, (folders, manifests)),
+    )
+
+
+def fixed_test_set(hparams, noise):
+    """The test dataset: clean, and each noise set at each SNR."""
+    folders, manifests = noise
+    banks = {
+        name: noise_bank(manifest, folders["test"][name])
+        for name, manifest in manifests["test"].items()
+    }
+    conditions = [(None, None)] + [(name, snr) for name in banks for snr in hparams["test_snrs"]]
+    return fixed_set(
+        speech(hparams, "test_annotation"),
+        label_encoder(hparams["labels"]),
+        FixedMixer(banks, SAMPLE_RATE, hparams["test_seed"]),
+        conditions,
+    )
+
+
+def speech(hparams, key):
+    """The checked entries of a speech manifest."""
+    return load_manifest(hparams[key], hparams["labels"], {"data_root": hparams["data_folder"]})
+
+
+def noise_bank(manifest, folder):
+    """The recordings of a noise manifest."""
+    return NoiseBank(load_manifest(manifest, replacements={"noise_root": str(folder)}), SAMPLE_RATE)

@@ -1,0 +1,54 @@
+"""Fixtures that all tests share."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+# Before anything imports huggingface_hub: a test that needs the network is a broken test.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import pytest  # noqa: E402
+
+
+def _load_recipe(name):
+    folder = str(ROOT / "recipes" / name)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(f"{name.lower().replace('-', '_')}_prepare")
+
+
+@pytest.fixture(scope="session")
+def load_recipe():
+    """Gives the prepare module of a recipe by the name of its folder."""
+    return _load_recipe
+
+
+@pytest.fixture(scope="session")
+def repo_root():
+    """The folder of this checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Real speech and noise beside the checkout, where there is any."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings: there is no folder {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minimerit(tmp_path_factory, load_recipe):
+    """A folder with MiniMERIT: speech/, noise/ and save/{train,valid,test}.json. Read only."""
+    folder = tmp_path_factory.mktemp("minimerit")
+    recipe = load_recipe("MiniMERIT")
+    labels = ["angry", "sad", "happy", "neutral"]
+    manifests = [folder / "save" / f"{split}.json" for split in ("train", "valid", "test")]
+    recipe.prepare_minimerit(folder / "speech", *manifests, labels)
+    recipe.prepare_minimerit_noise(folder / "noise")
+    return folder
