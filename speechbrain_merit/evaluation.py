@@ -1,6 +1,8 @@
 """The road of scoring: system × noise set × SNR → rows → tables, figures, report."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,4 +231,5 @@ def summary(hparams, model):
         "of these in the encoder": sum(p.numel() for p in model.encoder.parameters()),
     }
     names = ("system", "corpus", "encoder", "seed", "number_of_epochs", "test_seed")
-    return {**{name: hparams[name] for name in names}, **counts}
+    command = "python " + shlex.join(sys.argv)
+    return {**{name: hparams[name] for name in names}, **counts, "command": command}

@@ -23,6 +23,7 @@ from speechbrain_merit.losses import class_weights
 
 logger = get_logger(__name__)
 
+TRAIN_LOG = "train_log.txt"
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 #: Keys that say how a run works, not what it computes: a resumed run may change them.
 RUNNING_KEYS = {
@@ -87,14 +88,15 @@ def score(arguments):
         hparams_file, run_opts, overrides = parse(
             [str(folder / "hyperparams.yaml"), *arguments[1:], "--output_folder", str(folder)]
         )
-        overrides["save_folder"] = str(folder / "save")
+        save = folder / "save"  # the run may have been moved since it was trained
+        annotation = {"test_annotation": str(save / "test.json")} | overrides
+        overrides = {**annotation, "save_folder": str(save), "train_log": str(folder / TRAIN_LOG)}
         hparams = load(hparams_file, overrides)
-        hparams["checkpointer"].checkpoints_dir = folder / "save"
+        hparams["checkpointer"].checkpoints_dir = save
         best = hparams["checkpointer"].find_checkpoint(max_key="score")
         if best is None:
-            raise UserError(f"{folder / 'save'} holds no checkpoint with a score: train first.")
-        _, noise = prepare_noise(hparams)
-        test_set = fixed_test_set(hparams, noise)
+            raise UserError(f"{save} holds no checkpoint with a score: train first.")
+        test_set = fixed_test_set(hparams, prepare_noise(hparams))
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
     hparams["checkpointer"].load_checkpoint(best)
     return evaluate(hparams["model"].to(device), test_set, hparams, device)
@@ -196,7 +198,8 @@ def blocks(text):
 
 
 def prepare(hparams):
-    """Writes the manifests of the corpus and the noise."""
+    """Writes the manifests of the noise and the corpus."""
+    prepare_noise(hparams)
     name = Path(hparams["corpus"]).name.lower().replace("-", "_")
     module = recipe_module(find_corpus(hparams["corpus"]) / f"{name}_prepare.py")
     getattr(module, f"prepare_{name}")(
@@ -207,7 +210,6 @@ def prepare(hparams):
         labels=hparams["labels"],
         skip_prep=hparams["skip_prep"],
     )
-    prepare_noise(hparams)
 
 
 def prepare_noise(hparams):

@@ -11,6 +11,7 @@ normalise a wave over its padding and lose ``freeze`` under ``.train()``; hence 
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, WhisperConfig
 from transformers.audio_utils import mel_filter_bank
@@ -225,7 +226,9 @@ class SelfSupervisedHidden(Encoder):
         features = self.convolve(wavs, counts)
         inside = torch.arange(features.shape[1], device=wavs.device)
         inside = inside < self.frames(counts).unsqueeze(1)
-        states = self.model.feature_projection(features)[0]
+        states = self.model.feature_projection(features)
+        if isinstance(states, tuple):  # HuBERT returns the projection alone
+            states = states[0]
         collected = []
         hooks = [
             layer.register_forward_hook(
@@ -300,7 +303,7 @@ def load_weights(model_class, source, config):
         model, report = model_class.from_pretrained(
             source, config=config, dtype=torch.float32, output_loading_info=True, **mapping
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"encoder: the weights of {source!r} cannot be loaded: {error}") from error
     # masked_spec_embed serves pretraining alone, and some published folders leave it out
     missing = sorted(key for key in report["missing_keys"] if key != "masked_spec_embed")

@@ -1,0 +1,69 @@
+"""Packaging of speechbrain_merit: ``pip install .``, with its tests ``pip install ".[test]"``."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+README = ROOT / "README.md"
+
+# Read, not imported: the dependencies are not there yet.
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "speechbrain_merit" / "__init__.py").read_text(encoding="utf-8"),
+    flags=re.MULTILINE,
+).group(1)
+
+REQUIRED = [
+    "speechbrain>=1.1.2",
+    # A pair: torchaudio's wheel is linked against the torch of its own release and fails to import
+    # beside another one.
+    "torch>=2.11,<2.12",
+    "torchaudio>=2.11,<2.12",
+    "transformers>=5,<6",  # hidden states, masks and Whisper's encoder are taken from its internals
+    "safetensors>=0.4.3",
+    "hyperpyyaml>=1.2.2",
+    "pyyaml>=6.0",
+    "numpy>=2.0",
+    "scipy>=1.13",
+    "scikit-learn>=1.5",
+    "threadpoolctl>=3.1",
+    "pandas>=2.2.2",
+    "pesq>=0.0.4",  # compiled on installation: needs a C compiler and Python's headers
+    "pystoi>=0.4.1",
+    "soundfile>=0.12.1",
+    "matplotlib>=3.9",
+    "jinja2>=3.1",
+    "tqdm>=4.65",
+]
+TEST = [
+    "pytest>=8.0",
+    "hypothesis>=6.100",
+    "packaging>=23.0",
+    "setuptools>=64",  # tests/test_package.py reads this file through it
+    "tensorboard>=2.16",  # train_logger: tensorboard
+]
+DEV = ["ruff>=0.12", "yamllint>=1.35", "codespell[toml]>=2.3"]
+
+setup(
+    name="speechbrain_merit",
+    version=VERSION,
+    description="Sparse MERIT for SpeechBrain: joint speech enhancement and emotion recognition",
+    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=find_packages(include=["speechbrain_merit", "speechbrain_merit.*"]),
+    package_data={"speechbrain_merit.metrics": ["report.html.j2"]},
+    python_requires=">=3.10,<3.13",
+    install_requires=REQUIRED,
+    extras_require={"test": TEST, "dev": TEST + DEV},
+)
