@@ -155,13 +155,12 @@ class Collector:
 def example_ids(test_set, labels, n_examples):
     """Ids of examples: noisy conditions and emotions in turn, different utterances."""
     entries = test_set.data
-    conditions = sorted(
-        {(e["asked_snr_db"], e["noise_set"]) for e in entries.values() if e["noise_set"] is not None}
-    )
+    noisy = [entry for entry in entries.values() if entry["noise_set"] is not None]
+    conditions = sorted({(entry["asked_snr_db"], entry["noise_set"]) for entry in noisy})
+    step = max(1, len(conditions) // max(1, n_examples))
     chosen, used = [], set()
     for index in range(n_examples if conditions else 0):
-        snr_db, noise_set = conditions[(index * max(1, len(conditions) // n_examples))
-                                       % len(conditions)]  # fmt: skip
+        snr_db, noise_set = conditions[index * step % len(conditions)]
         for name, entry in sorted(entries.items()):
             if (
                 (entry["asked_snr_db"], entry["noise_set"]) == (snr_db, noise_set)

@@ -1,4 +1,4 @@
-"""The road of a run: arguments → YAML and corpus → preparation → data → Brain → fit → evaluation."""
+"""The road of a run: arguments → YAML, corpus → preparation → data → Brain → fit → scoring."""
 
 import contextlib
 import difflib
@@ -27,9 +27,19 @@ TRAIN_LOG = "train_log.txt"
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 #: Keys that say how a run works, not what it computes: a resumed run may change them.
 RUNNING_KEYS = {
-    "skip_prep", "skip_test", "num_workers", "n_jobs", "ckpt_interval_minutes", "train_logger",
-    "noise_test_folders", "test_snrs", "test_seed", "test_batch_size", "n_examples", "train_loggers",
-}  # fmt: skip
+    "skip_prep",
+    "skip_test",
+    "num_workers",
+    "n_jobs",
+    "ckpt_interval_minutes",
+    "train_logger",
+    "train_loggers",
+    "noise_test_folders",
+    "test_snrs",
+    "test_seed",
+    "test_batch_size",
+    "n_examples",
+}
 
 
 class UserError(Exception):
@@ -248,9 +258,7 @@ def datasets(hparams):
     folders, manifests = prepare_noise({**hparams, "skip_prep": True})
     encoder = label_encoder(hparams["labels"])
     train = speech(hparams, "train_annotation")
-    counts = [
-        sum(entry["emo"] == label for entry in train.values()) for label in hparams["labels"]
-    ]
+    counts = [sum(entry["emo"] == label for entry in train.values()) for label in hparams["labels"]]
     hparams["class_weights"] = class_weights(counts)
     mixer = TrainingMixer(
         noise_bank(manifests["train"], folders["train"]),

@@ -130,7 +130,7 @@ def synthesise(voice, emotion, seconds, rng):
 
 
 def _draw(emotion, rng):
-    """This utterance's own values."""
+    """The values of one utterance."""
     pitch, level = rng.standard_normal(2) * (PITCH_SPREAD, LEVEL_SPREAD)
     ratios = np.exp(RATIO_SPREAD * rng.standard_normal(3))
     return emotion._replace(

@@ -236,6 +236,6 @@ def crop(wave, n_samples, rng):
         section = wave[start : start + n_samples]
         if bool((section != 0).any()):
             return section
-    energy = torch.cumsum(wave.double().square(), dim=0)
+    energy = torch.nn.functional.pad(wave.double().square().cumsum(dim=0), (1, 0))
     start = int((energy[n_samples:] - energy[:-n_samples]).argmax())
-    return wave[start + 1 : start + 1 + n_samples]
+    return wave[start : start + n_samples]

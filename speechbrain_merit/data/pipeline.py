@@ -49,11 +49,7 @@ def training_set(entries, encoder, mixer, passes=1):
         yield mixed.clean
         yield mixed.snr_db
 
-    items = {
-        f"{name}|{index}": entry
-        for index in range(passes)
-        for name, entry in entries.items()
-    }
+    items = {f"{name}|{index}": entry for index in range(passes) for name, entry in entries.items()}
     return DynamicItemDataset(items, [mixture, emotion_item(encoder)], KEYS)
 
 

@@ -218,7 +218,7 @@ class SelfSupervisedHidden(Encoder):
         """See :meth:`Encoder.forward`."""
         counts = sample_counts(wavs, lengths)
         if int(self.frames(counts.min())) < 1:
-            raise ValueError(f"An utterance of {int(counts.min())} samples is too short for a frame.")
+            raise ValueError(f"{int(counts.min())} samples are too short for one encoder frame.")
         if self.normalise:
             valid = torch.arange(wavs.shape[1], device=wavs.device) < counts.unsqueeze(1)
             mean = (wavs * valid).sum(dim=1, keepdim=True) / counts.unsqueeze(1)
@@ -298,10 +298,15 @@ def build_encoder(source, freeze=True):
 
 def load_weights(model_class, source, config):
     """Loads pretrained weights in float32; a weight that the folder lacks is an error."""
-    mapping = {"key_mapping": {r"^(model\.)?encoder\.": ""}} if model_class is WhisperEncoder else {}
+    # a whole Whisper's encoder keys, and those of a folder with the encoder alone
+    renamed = {r"^(model\.)?encoder\.": ""} if model_class is WhisperEncoder else None
     try:
         model, report = model_class.from_pretrained(
-            source, config=config, dtype=torch.float32, output_loading_info=True, **mapping
+            source,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            key_mapping=renamed,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"encoder: the weights of {source!r} cannot be loaded: {error}") from error

@@ -79,6 +79,4 @@ class ExpertPool(nn.Module):
                 if total is None:
                     total = output.new_zeros(len(frames), self.out)
                 sums[task] = total.index_add(0, rows, output * weight.unsqueeze(1).to(output.dtype))
-        return {
-            task: sums.get(task, frames.new_zeros(len(frames), self.out)) for task in routings
-        }
+        return {task: sums.get(task, frames.new_zeros(len(frames), self.out)) for task in routings}

@@ -4,7 +4,7 @@ L hidden states, B batch, T frames, D width, D' output width, E experts. Every i
 same signature, so that a comparison of systems compares this step alone.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -24,8 +24,8 @@ class Integrated(NamedTuple):
     task to its :class:`Routing` over (B, T, …), empty where nothing is routed; padding is zero.
     """
 
-    se: Optional[torch.Tensor]
-    ser: Optional[torch.Tensor]
+    se: torch.Tensor | None
+    ser: torch.Tensor | None
     routing: dict
 
 
@@ -79,7 +79,7 @@ class Integration(nn.Module):
 
 
 class MixtureOfExperts(Integration):
-    """Mixture of experts over all layers: LayerNorm each, concatenate, route, expert (Sparse MERIT).
+    """Sparse MERIT: a LayerNorm for each layer, concatenation, a router a task, shared experts.
 
     Arguments
     ---------

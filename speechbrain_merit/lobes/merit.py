@@ -1,6 +1,6 @@
 """The whole network: one encoder pass, an integration, and the heads of the tasks asked for."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,11 +18,11 @@ class MeritOutput(NamedTuple):
     ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the fixed level.
     """
 
-    estimate: Optional[torch.Tensor]
-    noisy: Optional[torch.Tensor]
-    phase: Optional[torch.Tensor]
-    spectral_lengths: Optional[torch.Tensor]
-    logits: Optional[torch.Tensor]
+    estimate: torch.Tensor | None
+    noisy: torch.Tensor | None
+    phase: torch.Tensor | None
+    spectral_lengths: torch.Tensor | None
+    logits: torch.Tensor | None
     routing: dict
     frames: torch.Tensor
     factor: torch.Tensor

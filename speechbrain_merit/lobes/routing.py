@@ -26,7 +26,7 @@ UNTRAINED = ("hard", "random", "uniform")  # no gradient of any loss reaches the
 class Routing(NamedTuple):
     """The decision of one router.
 
-    ``logits`` (…, E) in float32, ``experts`` (…, k) chosen indices, ``weights`` (…, k) their weights.
+    ``logits`` (…, E) in float32; ``experts`` (…, k) that were chosen; ``weights`` (…, k) of these.
     """
 
     logits: torch.Tensor

@@ -56,7 +56,7 @@ def bootstrap_f1(truth, predicted, speakers, n_classes, n_resamples=1000, seed=0
 def paired_bootstrap(
     truth, predicted_a, predicted_b, speakers, n_classes, n_resamples=1000, seed=0
 ):
-    """Compare two systems on the same utterances: is F1-macro of `a` above that of `b`?
+    """Compare two systems on the same utterances by the difference of their F1-macro.
 
     Both are scored on the same resamples, so that what makes a resample hard for both cancels out.
 
