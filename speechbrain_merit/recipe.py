@@ -299,8 +299,26 @@ def fixed_test_set(hparams, noise):
 
 
 def speech(hparams, key):
-    """The checked entries of a speech manifest."""
-    return load_manifest(hparams[key], hparams["labels"], {"data_root": hparams["data_folder"]})
+    """The checked entries of a speech manifest.
+
+    Raises
+    ------
+    ValueError
+        A row is wrong, or an utterance longer than the encoder can hear.
+    """
+    root = {"data_root": hparams["data_folder"]}
+    entries = load_manifest(hparams[key], hparams["labels"], root)
+    limit = hparams["encoder_module"].max_seconds
+    cropped = key == "train_annotation" and hparams["crop_seconds"] is not None
+    longest = max(entries, key=lambda name: entries[name]["duration"])
+    slowest = min(hparams["speeds"]) if key == "train_annotation" else 1.0
+    if limit and not cropped and entries[longest]["duration"] > limit * slowest:
+        raise ValueError(
+            f"{longest} in {hparams[key]} lasts {entries[longest]['duration']:.1f} s and the "
+            f"encoder hears at most {limit} s at once: cut the recordings, set crop_seconds for "
+            "training, or take a WavLM, HuBERT or wav2vec 2.0 encoder."
+        )
+    return entries
 
 
 def noise_bank(manifest, folder):

@@ -20,7 +20,6 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from speechbrain_merit.lobes.spectrum import HOP, N_BINS, N_FFT, SAMPLE_RATE, sample_counts, stft
 
 SELF_SUPERVISED = ("wavlm", "hubert", "wav2vec2")
-MAX_WHISPER_SECONDS = 30  # the positions that Whisper has learnt
 #: Root mean square that Whisper hears: speech as loud as in ordinary recordings.
 WHISPER_RMS = 0.1
 #: The encoder of ``--encoder mini``: Whisper's form, some 1 % of tiny.en's multiplications.
@@ -52,8 +51,10 @@ class Encoder(nn.Module):
     """What the encoders share: freezing that holds, and relative lengths of frames.
 
     ``width`` D and ``n_hidden`` L are attributes. ``trained`` is False for an encoder that starts
-    from random weights: it is never frozen.
+    from random weights: it is never frozen. ``max_seconds`` is the longest input, None for any.
     """
+
+    max_seconds = None
 
     def __init__(self, width, n_layers, trained):
         super().__init__()
@@ -61,7 +62,7 @@ class Encoder(nn.Module):
         self.frozen = False
 
     def front(self):
-        """The convolutional front end, which stays frozen when the rest trains."""
+        """The modules of the front end, which stay frozen when the rest trains."""
         raise AssertionError("each encoder names its front end")
 
     def freeze(self, frozen=True):
@@ -74,7 +75,10 @@ class Encoder(nn.Module):
             self.train(self.training)
 
     def train(self, mode=True):
-        """Sets the training mode; what is frozen stays in evaluation mode (no dropout)."""
+        """Sets the training mode; what is frozen stays in evaluation mode (no dropout).
+
+        The encoder itself keeps the mode it was given, so that unfreezing knows which to take up.
+        """
         super().train(mode and not self.frozen)
         self.training = mode
         if self.trained:
@@ -112,6 +116,8 @@ class WhisperHidden(Encoder):
     torch.Size([3, 2, 50, 96])
     """
 
+    max_seconds = 30  # the positions that Whisper has learnt
+
     def __init__(self, model, trained=True):
         config = model.config
         super().__init__(config.d_model, config.encoder_layers, trained)
@@ -123,8 +129,8 @@ class WhisperHidden(Encoder):
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
     def front(self):
-        """The two convolutions over the mel spectrum."""
-        return [self.model.conv1, self.model.conv2]
+        """The two convolutions over the mel spectrum, and the positions, which are fixed sines."""
+        return [self.model.conv1, self.model.conv2, self.model.embed_positions]
 
     def frames(self, counts):
         """Frames T of S samples: two mel frames each, the last one alone where odd."""
@@ -141,9 +147,9 @@ class WhisperHidden(Encoder):
 
     def hidden_states(self, wavs, lengths):
         """See :meth:`Encoder.forward`."""
-        if wavs.shape[1] > MAX_WHISPER_SECONDS * SAMPLE_RATE:
+        if wavs.shape[1] > self.max_seconds * SAMPLE_RATE:
             raise ValueError(
-                f"Whisper hears at most {MAX_WHISPER_SECONDS} s at once and this wave has "
+                f"Whisper hears at most {self.max_seconds} s at once and this wave has "
                 f"{wavs.shape[1] / SAMPLE_RATE:.1f} s: cut it into windows."
             )
         wavs, _ = normalise_rms(wavs, lengths, WHISPER_RMS)
