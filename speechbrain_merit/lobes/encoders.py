@@ -232,26 +232,34 @@ class SelfSupervisedHidden(Encoder):
         features = self.convolve(wavs, counts)
         inside = torch.arange(features.shape[1], device=wavs.device)
         inside = inside < self.frames(counts).unsqueeze(1)
-        states = self.model.feature_projection(features)
-        if isinstance(states, tuple):  # HuBERT returns the projection alone
-            states = states[0]
-        collected = []
-        hooks = [
-            layer.register_forward_hook(
-                # the first layer's input is hidden state 0; each layer's output is the next one
-                lambda _, given, output: collected.extend(
-                    ([] if collected else [given[0]])
-                    + [output[0] if isinstance(output, tuple) else output]
-                )
-            )
-            for layer in self.model.encoder.layers
-        ]
-        try:
-            self.model.encoder(states, attention_mask=None if bool(inside.all()) else inside)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return torch.stack(collected) * inside[None, :, :, None]
+        projected = self.model.feature_projection(features)
+        if isinstance(projected, tuple):  # HuBERT returns the projection alone
+            projected = projected[0]
+        mask = None if bool(inside.all()) else inside
+        states = layer_states(self.model.encoder, projected, mask)
+        return torch.stack(states) * inside[None, :, :, None]
+
+
+def layer_states(encoder, projected, mask):
+    """What enters the first layer of a transformers encoder, and what leaves each layer.
+
+    Taken by hooks, since the hidden states that transformers returns are raw or normalised
+    depending on the model and its version.
+    """
+    states = []
+
+    def keep(layer, given, output):
+        if not states:
+            states.append(given[0])
+        states.append(output[0] if isinstance(output, tuple) else output)
+
+    hooks = [layer.register_forward_hook(keep) for layer in encoder.layers]
+    try:
+        encoder(projected, attention_mask=mask)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return states
 
 
 def build_encoder(source, freeze=True):
