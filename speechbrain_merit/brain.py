@@ -145,11 +145,8 @@ class MeritBrain(sb.Brain):
         return rates
 
     def standardise(self, train_set):
-        """Starts the LayerNorms over the hidden states from statistics of the training data.
-
-        Does nothing for an encoder that trains from scratch, whose statistics mean nothing yet.
-        """
-        if not self.model.encoder.trained or not self.hparams.standardise_utterances:
+        """Starts the LayerNorms over the hidden states from statistics of the training data."""
+        if not self.hparams.standardise_utterances:
             return
         loader = DataLoader(
             train_set,

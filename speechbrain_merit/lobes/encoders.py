@@ -23,7 +23,10 @@ SELF_SUPERVISED = ("wavlm", "hubert", "wav2vec2")
 #: Root mean square that Whisper hears: speech as loud as in ordinary recordings.
 WHISPER_RMS = 0.1
 #: The encoder of ``--encoder mini``: Whisper's form, some 1 % of tiny.en's multiplications.
-MINI = dict(d_model=96, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=192)
+#: Whisper's own init_std, 0.02, leaves the sound ten times weaker than the added positions.
+MINI = dict(
+    d_model=96, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=192, init_std=0.06
+)
 
 
 def normalise_rms(wavs, lengths, rms):
@@ -52,6 +55,8 @@ class Encoder(nn.Module):
 
     ``width`` D and ``n_hidden`` L are attributes. ``trained`` is False for an encoder that starts
     from random weights: it is never frozen. ``max_seconds`` is the longest input, None for any.
+    ``head_dropout`` is the dropout that suits an emotion head on top: the paper's 0.5 for wide
+    pretrained frames, 0.1 for an encoder that has to learn through it.
     """
 
     max_seconds = None
@@ -59,6 +64,7 @@ class Encoder(nn.Module):
     def __init__(self, width, n_layers, trained):
         super().__init__()
         self.width, self.n_hidden, self.trained = width, n_layers + 1, trained
+        self.head_dropout = 0.5 if trained else 0.1
         self.frozen = False
 
     def front(self):
