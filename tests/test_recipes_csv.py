@@ -1,4 +1,4 @@
-"""The lists in tests/recipes, in SpeechBrain's form: all systems are listed, all files are there."""
+"""The lists in tests/recipes: all systems are listed, all files are there."""
 
 import csv
 import re
