@@ -135,13 +135,11 @@ class MeritBrain(sb.Brain):
     def anneal(self, epoch):
         """Sets the learning rates of the next epoch; returns those of the one that ended."""
         rates = {}
-        for name, optimizer, schedule in (
-            ("lr", self.optimizer, self.hparams.lr_annealing),
-            ("encoder_lr", self.encoder_optimizer, self.hparams.encoder_lr_annealing),
-        ):
-            if optimizer is not None:
-                rates[name] = optimizer.param_groups[0]["lr"]
-                sb.nnet.schedulers.update_learning_rate(optimizer, schedule(epoch)[1])
+        for name, optimizer in self.optimizers_dict.items():
+            rate = name.replace("opt_class", "lr")
+            rates[rate] = optimizer.param_groups[0]["lr"]
+            schedule = getattr(self.hparams, rate + "_annealing")
+            sb.nnet.schedulers.update_learning_rate(optimizer, schedule(epoch)[1])
         return rates
 
     def standardise(self, train_set):
@@ -160,22 +158,25 @@ class MeritBrain(sb.Brain):
         )
 
     def init_optimizers(self):
-        """One optimizer for a pretrained encoder at its own rate, one for all the rest.
+        """One optimizer for a pretrained encoder, one for the enhancement head, one for the rest.
 
-        Two optimizers, since SpeechBrain clips only an optimizer's first group of parameters.
+        Three optimizers and not three groups: SpeechBrain clips only an optimizer's first group,
+        and so the steep gradients of one part do not shorten the steps of the others.
         """
-        encoder = self.model.encoder
-        encoder.freeze(False)  # so that the encoder's optimizer sees all that will ever train
-        own = [p for p in encoder.parameters() if p.requires_grad] if encoder.trained else []
-        known = {id(p) for p in encoder.parameters()} if encoder.trained else set()
-        rest = [p for p in self.modules.parameters() if id(p) not in known and p.requires_grad]
-        self.optimizer = self.hparams.opt_class(rest)
-        self.encoder_optimizer = self.hparams.encoder_opt_class(own) if own else None
-        self.optimizers_dict = {"opt_class": self.optimizer}
-        self.checkpointer.add_recoverable("optimizer", self.optimizer)
-        if own:
-            self.optimizers_dict["encoder_opt_class"] = self.encoder_optimizer
-            self.checkpointer.add_recoverable("encoder_optimizer", self.encoder_optimizer)
+        model = self.model
+        model.encoder.freeze(False)  # so that its optimizer sees all that will ever train
+        parts = {"opt_class": list(self.modules.parameters())}
+        if model.encoder.trained:
+            parts["encoder_opt_class"] = list(model.encoder.parameters())
+        if model.enhancement is not None:
+            parts["enhancement_opt_class"] = list(model.enhancement.parameters())
+        own = {id(p) for name, part in parts.items() if name != "opt_class" for p in part}
+        parts["opt_class"] = [p for p in parts["opt_class"] if id(p) not in own]
+        self.optimizers_dict = {}
+        for name, parameters in parts.items():
+            optimizer = getattr(self.hparams, name)([p for p in parameters if p.requires_grad])
+            self.optimizers_dict[name] = optimizer
+            self.checkpointer.add_recoverable(name.replace("opt_class", "optimizer"), optimizer)
 
     def freeze_optimizers(self, optimizers):
         """Leaves the encoder's optimizer out while the encoder is frozen."""

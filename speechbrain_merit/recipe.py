@@ -268,6 +268,9 @@ def datasets(hparams):
         hparams["clean_share"],
         hparams["speeds"],
         hparams["crop_seconds"],
+        hparams["max_noises"],
+        hparams["filter_share"],
+        hparams["band_limit_share"],
     )
     valid = noise_bank(manifests["valid"], folders["valid"])
     return (

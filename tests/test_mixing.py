@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
+from speechbrain_merit.data.augmentation import change_speed, crop
 from speechbrain_merit.data.mixing import (
     FixedMixer,
     NoiseBank,
     TrainingMixer,
-    change_speed,
-    crop,
     cut_gaps,
     generator,
     mix,

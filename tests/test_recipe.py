@@ -131,7 +131,8 @@ def test_every_key_of_a_system_is_used(system, repo_root):
     text = (repo_root / "hparams" / f"{system}.yaml").read_text()
     keys = [key.value for key, _ in yaml.compose(text).value]
     code = "".join(path.read_text() for path in (repo_root / "speechbrain_merit").rglob("*.py"))
-    elsewhere = {key for key in keys if key.endswith("_weight")}  # read by MeritBrain.weight
+    # read by name in MeritBrain: weight, init_optimizers, anneal
+    elsewhere = {k for k in keys if k.endswith(("_weight", "opt_class", "lr_annealing"))}
     elsewhere |= {field.name for field in dataclasses.fields(RunOptions)}  # read by sb.Brain
     unused = [
         key

@@ -14,6 +14,8 @@ import torch
 import torchaudio
 from speechbrain.dataio import audio_io
 
+from speechbrain_merit.data.augmentation import change_speed, crop, limit_band, random_filter
+
 GAP_SECONDS = 0.010  # digital silence is looked for in frames of 10 ms
 
 
@@ -74,6 +76,18 @@ def cut_gaps(noise, sample_rate):
     return torch.cat([frame for frame in noise.split(size) if bool((frame != 0).any())] or [noise])
 
 
+def loop(noise, n_samples, rng):
+    """``n_samples`` of a noise from a random place on, from its start again after its end.
+
+    Example
+    -------
+    >>> loop(torch.arange(3.0), 4, generator(0)).shape
+    torch.Size([4])
+    """
+    place = int(rng.integers(len(noise)))
+    return noise[(place + torch.arange(n_samples)) % len(noise)]
+
+
 def mix(clean, noise, snr_db, rng):
     """Adds noise to speech at a signal-to-noise ratio.
 
@@ -105,8 +119,7 @@ def mix(clean, noise, snr_db, rng):
     >>> print(f"{10 * torch.log10(speech.square().sum() / added.square().sum()):.2f} dB")
     5.00 dB
     """
-    place = int(rng.integers(len(noise)))
-    noise = noise[(place + torch.arange(len(clean))) % len(noise)]
+    noise = loop(noise, len(clean), rng)
     speech_power, noise_power = (w.double().square().mean() for w in (clean, noise))
     if not (speech_power > 0 and noise_power > 0):
         what = "speech" if not speech_power > 0 else "noise"
@@ -144,7 +157,7 @@ class NoiseBank:
 
 
 class TrainingMixer:
-    """New noise, place, SNR, speed and crop for every utterance in every epoch.
+    """New noise, place, SNR, speed, crop and channel for every utterance in every epoch.
 
     Seeded by (seed, epoch, utterance id): a resumed training hears what an uninterrupted one does.
 
@@ -164,14 +177,32 @@ class TrainingMixer:
         Speed factors of the speech, one drawn for an utterance; pitch and tempo change together.
     crop_seconds : float, optional
         Length of the random section that is taken; the whole utterance when None.
+    max_noises : int
+        Up to so many recordings make the noise together, each at the same level.
+    filter_share : float
+        Share of utterances, and of noises, that pass a random filter.
+    band_limit_share : float
+        Share of mixtures, and their clean targets, that are limited to 4 kHz, as on the telephone.
     """
 
     def __init__(
-        self, bank, seed, epoch_counter, snr_db, clean_share, speeds=(1.0,), crop_seconds=None
+        self,
+        bank,
+        seed,
+        epoch_counter,
+        snr_db,
+        clean_share,
+        speeds=(1.0,),
+        crop_seconds=None,
+        max_noises=1,
+        filter_share=0.0,
+        band_limit_share=0.0,
     ):
         self.bank, self.seed, self.epoch_counter = bank, seed, epoch_counter
         self.snr_db, self.clean_share = snr_db, clean_share
         self.speeds, self.crop_seconds = speeds, crop_seconds
+        self.max_noises, self.filter_share = max_noises, filter_share
+        self.band_limit_share = band_limit_share
 
     def __call__(self, utterance, wav):
         """Mixes the speech in the file ``wav``; ``utterance`` is its id."""
@@ -180,9 +211,31 @@ class TrainingMixer:
         clean = change_speed(read_audio(wav, rate), float(rng.choice(self.speeds)))
         if self.crop_seconds is not None:
             clean = crop(clean, round(self.crop_seconds * rate), rng)
+        clean = self.filtered(clean, rng)
+        narrow = rng.random() < self.band_limit_share
+        if narrow:
+            clean = limit_band(clean, rate)
         if rng.random() < self.clean_share:
             return Mixture(clean, clean, 0.0, float("inf"))
-        return mix(clean, self.bank.draw(rng), float(rng.uniform(*self.snr_db)), rng)
+        noise = self.noise(len(clean), rng)
+        if narrow:  # speech and noise alike, so that the SNR holds within the band
+            noise = limit_band(noise, rate)
+        return mix(clean, noise, float(rng.uniform(*self.snr_db)), rng)
+
+    def filtered(self, wave, rng):
+        """The wave, or what a random filter makes of it."""
+        return random_filter(wave, rng) if rng.random() < self.filter_share else wave
+
+    def noise(self, n_samples, rng):
+        """One recording, or several at the same level; each passes a filter of its own."""
+        count = int(rng.integers(1, self.max_noises + 1))
+        if count == 1:
+            return self.filtered(self.bank.draw(rng), rng)
+        noise = torch.zeros(n_samples)
+        for _ in range(count):
+            part = loop(self.filtered(self.bank.draw(rng), rng), n_samples, rng)
+            noise += part / part.square().mean().sqrt().clamp(min=1e-8)
+        return noise
 
 
 class FixedMixer:
@@ -208,34 +261,3 @@ class FixedMixer:
             return Mixture(clean, clean, 0.0, float("inf"))
         rng = generator(self.seed, utterance, noise_set, float(snr_db))
         return mix(clean, self.banks[noise_set].draw(rng), snr_db, rng)
-
-
-def change_speed(wave, factor):
-    """Plays a wave (S) faster by a factor, to S / factor samples.
-
-    Example
-    -------
-    >>> change_speed(torch.randn(1100), 1.1).shape
-    torch.Size([1000])
-    """
-    if factor == 1.0:
-        return wave
-    return torchaudio.functional.resample(wave, round(factor * 100), 100)
-
-
-def crop(wave, n_samples, rng):
-    """A random section of ``n_samples`` that is not silent, or the whole wave where it is shorter.
-
-    A section of digital silence holds no speech to mix at an SNR; after ten such draws the section
-    of the most energy is taken.
-    """
-    if len(wave) <= n_samples:
-        return wave
-    for _ in range(10):
-        start = int(rng.integers(len(wave) - n_samples + 1))
-        section = wave[start : start + n_samples]
-        if bool((section != 0).any()):
-            return section
-    energy = torch.nn.functional.pad(wave.double().square().cumsum(dim=0), (1, 0))
-    start = int((energy[n_samples:] - energy[:-n_samples]).argmax())
-    return wave[start : start + n_samples]
