@@ -5,17 +5,17 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from speechbrain_merit.lobes.encoders import normalise_rms
 from speechbrain_merit.lobes.integration import TASKS
+from speechbrain_merit.lobes.level import FixedRMS
 from speechbrain_merit.lobes.spectrum import frame_mask, spectral_lengths
 
 
 class MeritOutput(NamedTuple):
     """What :class:`Merit` returns; what no task asked for is None.
 
-    ``estimate`` and ``noisy`` log1p magnitudes (B, N, F) at the fixed level, ``phase`` (B, N, F),
+    ``estimate`` and ``noisy`` log1p magnitudes (B, N, F) at the inner level, ``phase`` (B, N, F),
     ``spectral_lengths`` (B), ``logits`` (B, classes), ``routing`` task → Routing over (B, T, …),
-    ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the fixed level.
+    ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the inner level.
     """
 
     estimate: torch.Tensor | None
@@ -32,7 +32,8 @@ class Merit(nn.Module):
     """Encoder → integration → enhancement head and emotion head.
 
     A gain at the input changes neither the emotion nor the relative output: every mixture is
-    brought to the same root mean square first, and the output is brought back.
+    brought to the same root mean square first, and the output is brought back. ``level`` may take
+    another rule in, that of the authors' released checkpoints.
 
     Arguments
     ---------
@@ -46,6 +47,8 @@ class Merit(nn.Module):
         The emotion head; absent in a system for enhancement alone.
     level_rms : float
         Root mean square of the mixture inside; 1 is the unit variance of the paper's waves.
+    level : FixedRMS or CorpusStatistics, optional
+        From :mod:`speechbrain_merit.lobes.level`; ``FixedRMS(level_rms)`` unless given.
 
     Example
     -------
@@ -63,11 +66,13 @@ class Merit(nn.Module):
     torch.Size([2, 16000])
     """
 
-    def __init__(self, encoder, integration, enhancement=None, emotion=None, level_rms=1.0):
+    def __init__(
+        self, encoder, integration, enhancement=None, emotion=None, level_rms=1.0, level=None
+    ):
         super().__init__()
         self.encoder, self.integration = encoder, integration
         self.enhancement, self.emotion = enhancement, emotion
-        self.level_rms = level_rms
+        self.level = level or FixedRMS(level_rms)
 
     @property
     def tasks(self):
@@ -76,8 +81,8 @@ class Merit(nn.Module):
         return tuple(task for task in TASKS if heads[task] is not None)
 
     def hear(self, wavs, lengths=None):
-        """Waves at the fixed level and their factor, hidden states, relative frame lengths."""
-        wavs, factor = normalise_rms(wavs, lengths, self.level_rms)
+        """Waves at the inner level and their factor, hidden states, relative frame lengths."""
+        wavs, factor = self.level(wavs, lengths)
         hidden = self.encoder(wavs, lengths)
         return (wavs, factor), hidden, self.encoder.frame_lengths(wavs, lengths)
 
@@ -102,4 +107,4 @@ class Merit(nn.Module):
     def waves(self, output, wavs, lengths=None):
         """Enhanced waves (B, S) at the level of the input ``wavs``."""
         enhanced = self.enhancement.synthesise(output.estimate, output.phase, wavs, lengths)
-        return enhanced / output.factor
+        return self.level.restore(enhanced, output.factor, lengths)
