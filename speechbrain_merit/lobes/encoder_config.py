@@ -1,0 +1,97 @@
+"""Encoders from their configuration alone: what an exported model needs instead of a source."""
+
+from transformers import AutoConfig, AutoModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from speechbrain_merit.lobes.encoders import SELF_SUPERVISED
+from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
+from speechbrain_merit.lobes.whisper import WhisperHidden
+
+#: What a configuration says of decoders, text, pretraining and files: an encoder has none of them.
+NOT_OF_ENCODERS = (
+    *("decoder_", "mask_", "ctc_", "tdnn_", "xvector_", "contrastive_", "codevector_"),
+    *("num_codevector", "proj_codevector", "num_negatives", "diversity_", "num_ctc", "suppress"),
+    *("begin_suppress", "max_target", "median_filter", "classifier_", "use_weighted", "tie_word"),
+    *("transformers_version", "architectures", "dtype", "vocab_size", "use_cache", "is_encoder_"),
+    *("_name_or_path", "apply_spec", "forced_", "max_length", "add_adapter", "adapter_"),
+    *(
+        "num_adapter",
+        "output_hidden_size",
+        "id2label",
+        "label2id",
+        "layerdrop",
+        "encoder_layerdrop",
+    ),
+    *("_attn_implementation", "use_bfloat16", "torch_dtype", "replace_prob", "use_mask_"),
+)
+
+
+def encoder_config(encoder):
+    """The arguments of :func:`encoder_from_config` that make an encoder of the same form.
+
+    Arguments
+    ---------
+    encoder : Encoder
+        From :func:`speechbrain_merit.lobes.encoders.build_encoder`.
+
+    Returns
+    -------
+    dict
+        Plain values only.
+
+    Example
+    -------
+    >>> from speechbrain_merit.lobes.encoders import build_encoder
+    >>> arguments = encoder_config(build_encoder("mini"))
+    >>> arguments["config"]["d_model"], arguments["trained"]
+    (96, False)
+    """
+    config = {
+        key: value
+        for key, value in encoder.model.config.to_diff_dict().items()
+        if not key.startswith(NOT_OF_ENCODERS) and not key.endswith("_token_id")
+    }
+    arguments = {"config": config, "trained": encoder.trained}
+    if isinstance(encoder, SelfSupervisedHidden):
+        arguments["normalise"] = encoder.normalise
+    return arguments
+
+
+def encoder_from_config(config, trained=True, normalise=False):
+    """An encoder with random weights, to be loaded afterwards.
+
+    Arguments
+    ---------
+    config : dict
+        Of transformers, with ``model_type``: ``whisper``, ``wavlm``, ``hubert`` or ``wav2vec2``.
+    trained : bool
+        Whether the weights to come are those of a pretrained encoder.
+    normalise : bool
+        Zero mean and unit variance for each wave; Whisper has its own rule.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    ValueError
+        A model of another kind.
+
+    Example
+    -------
+    >>> from speechbrain_merit.lobes.encoders import build_encoder
+    >>> encoder = encoder_from_config(**encoder_config(build_encoder("mini")))
+    >>> encoder.width, encoder.n_hidden
+    (96, 3)
+    """
+    config = dict(config)
+    kind = config.pop("model_type", None)
+    if kind not in ("whisper", *SELF_SUPERVISED):
+        raise ValueError(
+            f"encoder: model_type is {kind!r}; known are whisper, {', '.join(SELF_SUPERVISED)}."
+        )
+    config = AutoConfig.for_model(kind, **config)
+    if kind == "whisper":
+        return WhisperHidden(WhisperEncoder(config), trained)
+    return SelfSupervisedHidden(AutoModel.from_config(config), normalise, trained)
