@@ -163,7 +163,7 @@ def inspect_audio(path, min_duration=MIN_SECONDS):
         with sf.SoundFile(str(path)) as sound:
             rate, frames = sound.samplerate, sound.frames
             duration = frames / rate
-            problem = _length_problem(sound, min_duration)
+            problem = length_problem(sound, min_duration)
             if problem:
                 return AudioReport(duration, problem, [], [])
             for start, stop in _section_bounds(frames, rate):
@@ -214,8 +214,29 @@ def inspect_files(paths, desc="Checking audio"):
     return list(parallel_map(inspect_audio, paths, progress_bar_kwargs={"desc": desc}))
 
 
-def _length_problem(sound, min_duration):
-    """What the header alone tells: empty, too short, or less audio than announced."""
+def length_problem(sound, min_duration=MIN_SECONDS):
+    """Says what a header alone tells: empty, too short, or less audio than announced.
+
+    Arguments
+    ---------
+    sound : soundfile.SoundFile
+        A file that is open for reading.
+    min_duration : float
+        Seconds below which a file is too short to be used.
+
+    Returns
+    -------
+    str or None
+        The reason why it cannot be used.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("click.wav"))
+    >>> sf.write(path, np.ones(160), 16000)
+    >>> with sf.SoundFile(path) as sound:
+    ...     length_problem(sound)
+    'too short: 0.010 s is less than 0.1 s'
+    """
     duration = sound.frames / sound.samplerate
     if sound.frames == 0:
         return "empty: it holds no samples"

@@ -64,7 +64,7 @@ def check_labels(labels, available, corpus):
         raise PreparationError(f"labels: {labels} has to name two or more labels, each one once.")
 
 
-def prepare_speech(corpus, data_folder, manifests, rows, labels):
+def prepare_speech(corpus, data_folder, manifests, rows, labels, inspect=None):
     """Checks every utterance of a corpus and writes the manifests of its splits.
 
     Nothing is done if the same was prepared before (same files and sizes, labels and folder).
@@ -81,6 +81,9 @@ def prepare_speech(corpus, data_folder, manifests, rows, labels):
         ``{split: {id: {"wav": Path, "emo": label, "spk_id": speaker, …}}}``.
     labels : list of str
         The label set.
+    inspect : callable, optional
+        Checks files as `inspect_files` does, which is taken where none is given; `inspect_headers`
+        for corpora too large to decode.
 
     Raises
     ------
@@ -116,7 +119,8 @@ def prepare_speech(corpus, data_folder, manifests, rows, labels):
 
     good, skipped = {}, []
     for split, utterances in rows.items():
-        reports = inspect_files([row["wav"] for row in utterances.values()], f"{corpus} {split}")
+        files = [row["wav"] for row in utterances.values()]
+        reports = (inspect or inspect_files)(files, f"{corpus} {split}")
         good[split] = {}
         for (key, row), report in zip(utterances.items(), reports):
             if report.problem:
