@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
@@ -28,6 +29,7 @@ logger = get_logger(__name__)
 
 MAX_BAD_SHARE = 0.05  # of a split: more is a broken download rather than a broken file
 SKIPPED_FILE = "skipped.csv"
+UNMATCHED_FILE = "unmatched.csv"
 
 
 def check_labels(labels, available, corpus):
@@ -160,9 +162,14 @@ def _check_splits(corpus, data_folder, rows, labels):
             )
         if missing:
             logger.warning(f"{corpus}: the split {split!r} holds no {' or '.join(missing)}.")
-    shared = sorted(str(s) for s, splits in speakers.items() if s is not None and len(splits) > 1)
-    if shared:
-        logger.warning(f"{corpus}: speakers in more than one split: {', '.join(shared[:10])}.")
+    for split, other in combinations(rows, 2):
+        both = {s for s, found in speakers.items() if s is not None and {split, other} <= found}
+        if both:
+            count = sum(row.get("spk_id") in both for row in rows[other].values())
+            logger.warning(
+                f"{corpus}: {len(both)} speakers of {split!r} are in {other!r} too, with {count} "
+                f"utterances there: {', '.join(sorted(map(str, both))[:10])}."
+            )
 
 
 def _digest(rows):
@@ -227,6 +234,53 @@ def write_skipped(folder, splits, rows):
         write_atomic(path, table.getvalue())
     else:
         path.unlink(missing_ok=True)
+    return path
+
+
+def write_unmatched(folder, corpus, table, listed, recordings):
+    r"""Lists what a table of labels names and the disk lacks, and the reverse.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder of the manifests; ``unmatched.csv`` is written there.
+    corpus : str
+        Name of the corpus.
+    table : str or Path
+        The table of labels.
+    listed : collection of str
+        Ids of the utterances in the table.
+    recordings : dict
+        ``{id: Path}`` of the recordings on the disk.
+
+    Returns
+    -------
+    Path
+        ``unmatched.csv``; with nothing to list, no file.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> path = write_unmatched(folder, "MY", "my/labels.csv", ["a", "b"], {"b": 1, "c": "c.wav"})
+    >>> path.read_text().split("\n")[1:3]
+    ['a,"in labels.csv, not on the disk"', 'c.wav,"on the disk, not in labels.csv"']
+    """
+    name = Path(table).name
+    absent = sorted(key for key in listed if key not in recordings)
+    extra = sorted(str(path) for key, path in recordings.items() if key not in listed)
+    reasons = [(key, f"in {name}, not on the disk") for key in absent]
+    reasons += [(path, f"on the disk, not in {name}") for path in extra]
+    path = Path(folder) / UNMATCHED_FILE
+    if not reasons:
+        path.unlink(missing_ok=True)
+        return path
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([("file", "reason"), *reasons])
+    write_atomic(path, lines.getvalue())
+    logger.warning(
+        f"{corpus}: {len(absent)} utterances in {name} have no recording, and {len(extra)} "
+        f"recordings do not stand in it: {path} lists them."
+    )
     return path
 
 
