@@ -7,9 +7,23 @@ to an expert never reaches it.
 import torch
 from torch import nn
 
+from speechbrain_merit.lobes.frames import project
+
 
 class Expert(nn.Sequential):
     """Linear → ReLU → Linear, the paper's expert (25600 → 4096 → 1024).
+
+    Arguments
+    ---------
+    width : int
+        Width W of a frame.
+    hidden : int
+        Hidden width.
+    out : int
+        Width D' of the output.
+    rank : int, optional
+        For small machines: the first linear becomes two, W → rank → hidden, of
+        rank · (W + hidden) weights in place of W · hidden.
 
     Example
     -------
@@ -17,8 +31,19 @@ class Expert(nn.Sequential):
     torch.Size([5, 4])
     """
 
-    def __init__(self, width, hidden, out):
-        super().__init__(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out))
+    def __init__(self, width, hidden, out, rank=None):
+        first = [nn.Linear(width, hidden)]
+        if rank is not None:
+            first = [nn.Linear(width, rank, bias=False), nn.Linear(rank, hidden)]
+        super().__init__(*first, nn.ReLU(), nn.Linear(hidden, out))
+
+    def forward(self, frames):
+        """Frames (N, W), a tensor or NormalisedFrames, to (N, D')."""
+        first, *rest = self
+        states = project(first, frames)
+        for layer in rest:
+            states = layer(states)
+        return states
 
 
 class ExpertPool(nn.Module):
@@ -34,6 +59,8 @@ class ExpertPool(nn.Module):
         Width D' of an expert's output.
     n_experts : int
         Number of experts E.
+    rank : int, optional
+        Rank of the experts' first linear layer; full unless given.
 
     Example
     -------
@@ -44,17 +71,17 @@ class ExpertPool(nn.Module):
     (torch.Size([7, 4]), torch.Size([7, 4]))
     """
 
-    def __init__(self, width, hidden, out, n_experts):
+    def __init__(self, width, hidden, out, n_experts, rank=None):
         super().__init__()
         self.out = out
-        self.experts = nn.ModuleList(Expert(width, hidden, out) for _ in range(n_experts))
+        self.experts = nn.ModuleList(Expert(width, hidden, out, rank) for _ in range(n_experts))
 
     def forward(self, frames, routings):
         """Sums, for each task, the outputs of the experts it chose under their weights.
 
         Arguments
         ---------
-        frames : torch.Tensor
+        frames : torch.Tensor or NormalisedFrames
             Frames (N, W), without padding.
         routings : dict
             Task → :class:`~speechbrain_merit.lobes.routing.Routing` over the same N frames.
@@ -64,19 +91,34 @@ class ExpertPool(nn.Module):
         dict
             Task → (N, D').
         """
+        shape = len(frames), len(self.experts)
+        # task → (N, E): the weight of every expert for every frame, and whether it was chosen
+        weights = {task: spread(r.weights, r.experts, shape) for task, r in routings.items()}
+        chosen = {task: spread(True, r.experts, shape) for task, r in routings.items()}
+        wanted = torch.stack(list(chosen.values())).any(dim=0)
+        counts = wanted.sum(dim=0).tolist()  # with nonzero, the two waits for a GPU
+        rows_of = wanted.T.nonzero()[:, 1].split(counts)
         sums = {}
-        for index, expert in enumerate(self.experts):
-            # (N) weight of this expert for each task, and whether any task wants it
-            chose = {task: routing.experts == index for task, routing in routings.items()}
-            wanted = torch.stack([c.any(dim=-1) for c in chose.values()]).any(dim=0)
-            rows = wanted.nonzero().squeeze(1)
+        for index, (expert, rows) in enumerate(zip(self.experts, rows_of)):
             if len(rows) == 0:
                 continue
             output = expert(frames[rows])
-            for task, routing in routings.items():
-                weight = (routing.weights * chose[task]).sum(dim=-1)[rows]
-                total = sums.get(task)
-                if total is None:
-                    total = output.new_zeros(len(frames), self.out)
-                sums[task] = total.index_add(0, rows, output * weight.unsqueeze(1).to(output.dtype))
-        return {task: sums.get(task, frames.new_zeros(len(frames), self.out)) for task in routings}
+            for task in routings:
+                if task not in sums:
+                    sums[task] = output.new_zeros(len(frames), self.out)
+                weight = weights[task][rows, index].unsqueeze(1).to(output.dtype)
+                sums[task].index_add_(0, rows, output * weight)
+        return sums
+
+
+def spread(values, experts, shape):
+    """Values (N, k), or one for all, at the places (N, k) of the experts chosen: (N, E), else 0.
+
+    Example
+    -------
+    >>> spread(torch.ones(2, 1), torch.tensor([[2], [0]]), (2, 3)).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    if isinstance(values, torch.Tensor):
+        return values.new_zeros(shape).scatter(1, experts, values)
+    return torch.zeros(shape, dtype=torch.bool, device=experts.device).scatter(1, experts, values)

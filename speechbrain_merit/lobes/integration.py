@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from speechbrain_merit.lobes.experts import ExpertPool
+from speechbrain_merit.lobes.frames import NormalisedFrames
 from speechbrain_merit.lobes.routing import Router, Routing
 from speechbrain_merit.lobes.spectrum import frame_mask
 
@@ -99,6 +100,8 @@ class MixtureOfExperts(Integration):
         Experts a frame.
     jitter : float
         Router jitter in training.
+    expert_rank : int, optional
+        Rank of the experts' first linear layer, for small machines; full unless given.
 
     Example
     -------
@@ -118,6 +121,7 @@ class MixtureOfExperts(Integration):
         out=None,
         top_k=1,
         jitter=0.0,
+        expert_rank=None,
     ):
         super().__init__(n_hidden, width)
         self.out = out or width
@@ -125,13 +129,14 @@ class MixtureOfExperts(Integration):
         self.routers = nn.ModuleDict(
             {task: Router(total, n_experts, routing, top_k, jitter) for task in TASKS}
         )
-        self.pool = ExpertPool(total, expert_hidden or 4 * width, self.out, n_experts)
+        hidden = expert_hidden or 4 * width
+        self.pool = ExpertPool(total, hidden, self.out, n_experts, expert_rank)
 
     def forward(self, hidden, lengths=None, tasks=TASKS):
         """Integrates hidden states (L, B, T, D); only the ``tasks`` asked for are computed."""
         valid = frame_mask(lengths, *hidden.shape[1:3], device=hidden.device)
-        states = hidden[:, valid]
-        frames = torch.cat([norm(state) for norm, state in zip(self.layer_norms, states)], dim=-1)
+        rows = valid.flatten().nonzero().squeeze(1)  # padding reaches no router and no expert
+        frames = NormalisedFrames(hidden.flatten(1, 2), self.layer_norms, rows)
         routing = {task: self.routers[task](frames) for task in tasks}
         outputs = self.pool(frames, routing)
         outputs = {task: scatter(output, valid) for task, output in outputs.items()}

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from speechbrain_merit.lobes.frames import project
+
 #: What each mode does with the probabilities p of a frame; the comment says where gradient flows.
 MODES = {
     "straight_through": "chosen weight 1 + p - stopgrad(p): one-hot forward, gradient by chosen p",
@@ -76,11 +78,12 @@ class Router(nn.Module):
             self.fc.requires_grad_(False)
 
     def forward(self, frames):
-        """Routes frames (N, W)."""
-        if self.training and self.jitter > 0:
+        """Routes frames (N, W), a tensor or NormalisedFrames."""
+        if self.training and self.jitter > 0:  # needs the frames themselves
+            frames = frames if isinstance(frames, torch.Tensor) else frames.tensor()
             frames = frames * torch.empty_like(frames).uniform_(1 - self.jitter, 1 + self.jitter)
-        with torch.autocast(frames.device.type, enabled=False):  # float32, or near ties flip
-            logits = self.fc(frames.float())
+        with torch.autocast(self.fc.weight.device.type, enabled=False):  # or near ties flip
+            logits = project(self.fc, frames, torch.float32).float()
             probabilities = logits.softmax(dim=-1)
         if self.mode in ("dense", "uniform"):
             experts = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
