@@ -48,7 +48,9 @@ def evaluate(model, test_set, hparams, device):
     Returns
     -------
     list
-        A dict a condition, also written to ``<output_folder>/evaluation/metrics.json``.
+        A dict a condition, also written to ``<output_folder>/evaluation/metrics.json``. Where the
+        test set joins several corpora, ``metrics_by_corpus.json`` beside it holds such a list for
+        each.
     """
     if not if_main_process():
         return []
@@ -71,6 +73,7 @@ def evaluate(model, test_set, hparams, device):
         expert_use(collected.utterances, hparams["labels"]),
         read_curves(hparams["train_log"]),
         summary(hparams, model),
+        rows_by_corpus(collected.utterances, scores, hparams["labels"]),
     )
     logger.info(f"Results: {folder / 'report.html'}")
     print((folder / "metrics.md").read_text(encoding="utf-8"))
@@ -102,6 +105,7 @@ def predictions(model, test_set, hparams, device):
                 "noise_set": entry["noise_set"],
                 "snr_db": entry["asked_snr_db"],
                 "speaker": entry["spk_id"],
+                "corpus": entry.get("corpus"),
                 "truth": int(batch.emotion.data[i]),
                 "probabilities": None
                 if output.logits is None
@@ -190,6 +194,16 @@ def condition_rows(utterances, scores, labels):
             row.update(mean_scores(scores_of_all))
         rows.append(row)
     return rows
+
+
+def rows_by_corpus(utterances, scores, labels):
+    """``{corpus: rows}`` of a test set that joins several corpora; of one corpus, empty."""
+    members = {}
+    for utterance, score in zip(utterances, scores):
+        members.setdefault(utterance["corpus"], []).append((utterance, score))
+    if len(members) < 2:
+        return {}
+    return {name: condition_rows(*zip(*pairs), labels) for name, pairs in members.items()}
 
 
 def emotion_row(utterances, labels):

@@ -2,9 +2,7 @@
 
 import contextlib
 import difflib
-import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import speechbrain as sb
@@ -14,6 +12,14 @@ from speechbrain.utils.distributed import ddp_init_group, run_on_main
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.brain import MeritBrain
+from speechbrain_merit.corpora import (
+    RECIPES,
+    as_text,
+    data_root,
+    overlay,
+    prepare_corpora,
+    recipe_module,
+)
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.mixing import FixedMixer, NoiseBank, TrainingMixer
 from speechbrain_merit.data.pipeline import fixed_set, label_encoder, training_set
@@ -24,7 +30,6 @@ from speechbrain_merit.losses import class_weights
 logger = get_logger(__name__)
 
 TRAIN_LOG = "train_log.txt"
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 #: Keys that say how a run works, not what it computes: a resumed run may change them.
 RUNNING_KEYS = {
     "skip_prep",
@@ -127,19 +132,17 @@ def parse(arguments):
         if argument == "--corpus" or argument.startswith("--corpus="):
             value = argument.split("=")[1:] or arguments[index + 1 : index + 2]
             if not value:
-                raise UserError("--corpus needs the name of a folder of recipes/, or a path.")
+                raise UserError("--corpus needs names of folders of recipes/, or paths.")
             corpus = value[0]
             del arguments[index : index + (1 if "=" in argument else 2)]
             break
     hparams_file, run_opts, from_command_line = sb.parse_arguments(arguments)
     if not Path(hparams_file).is_file():
         raise UserError(f"There is no file {hparams_file}: give one of hparams/*.yaml.")
-    overrides = {}
-    if corpus is not None:
-        folder = find_corpus(corpus)
-        overrides = yaml.safe_load((folder / "corpus.yaml").read_text(encoding="utf-8")) or {}
-        overrides["corpus"] = str(folder if Path(corpus).is_dir() else folder.name)
-    overrides.update(yaml.safe_load(from_command_line) or {})
+    given = yaml.safe_load(from_command_line) or {}
+    overrides = given if corpus is None else overlay(corpus, given)
+    if isinstance(overrides.get("data_folder"), dict):
+        overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)
     return Path(hparams_file), run_opts, overrides
 
@@ -153,24 +156,6 @@ def check_keys(hparams_file, overrides):
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f". It has: {', '.join(known)}."
             raise UserError(f"{hparams_file} has no key {key}{hint}")
-
-
-def find_corpus(name):
-    """The folder of a corpus, from its name in ``recipes/`` or a path.
-
-    Raises
-    ------
-    UserError
-        No such folder, or it holds no ``corpus.yaml``.
-    """
-    for folder in (Path(name), RECIPES / name):
-        if (folder / "corpus.yaml").is_file():
-            return folder.resolve()
-    known = sorted(path.parent.name for path in RECIPES.glob("*/corpus.yaml"))
-    raise UserError(
-        f"--corpus {name}: neither a corpus of {RECIPES.name}/ ({', '.join(known)}) nor a folder "
-        "with a corpus.yaml."
-    )
 
 
 def load(hparams_file, overrides):
@@ -210,16 +195,7 @@ def blocks(text):
 def prepare(hparams):
     """Writes the manifests of the noise and the corpus."""
     prepare_noise(hparams)
-    name = Path(hparams["corpus"]).name.lower().replace("-", "_")
-    module = recipe_module(find_corpus(hparams["corpus"]) / f"{name}_prepare.py")
-    getattr(module, f"prepare_{name}")(
-        data_folder=hparams["data_folder"],
-        save_json_train=hparams["train_annotation"],
-        save_json_valid=hparams["valid_annotation"],
-        save_json_test=hparams["test_annotation"],
-        labels=hparams["labels"],
-        skip_prep=hparams["skip_prep"],
-    )
+    prepare_corpora(hparams)
 
 
 def prepare_noise(hparams):
@@ -239,18 +215,6 @@ def prepare_noise(hparams):
     noise = recipe_module(RECIPES / "Noise" / "noise_prepare.py")
     manifests = noise.prepare_noise(*given, hparams["save_folder"], skip_prep=hparams["skip_prep"])
     return dict(zip(("train", "valid", "test"), given)), manifests
-
-
-def recipe_module(path):
-    """Imports a preparation by its path: recipes are no package."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing: a corpus folder holds it beside its corpus.yaml.")
-    if path.stem not in sys.modules:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[path.stem] = module
-    return sys.modules[path.stem]
 
 
 def datasets(hparams):
@@ -309,7 +273,7 @@ def speech(hparams, key):
     ValueError
         A row is wrong, or an utterance longer than the encoder can hear.
     """
-    root = {"data_root": hparams["data_folder"]}
+    root = {"data_root": data_root(hparams)}
     entries = load_manifest(hparams[key], hparams["labels"], root)
     limit = hparams["encoder_module"].max_seconds
     cropped = key == "train_annotation" and hparams["crop_seconds"] is not None

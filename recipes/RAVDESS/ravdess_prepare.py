@@ -11,9 +11,9 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.inspection import find_audio
-from speechbrain_merit.data.manifests import PreparationError
+from speechbrain_merit.data.listing import check_folder, named_files
 from speechbrain_merit.data.preparation import check_labels, prepare_speech
+from speechbrain_merit.data.splits import cross_validate, split_by_speaker
 
 logger = get_logger(__name__)
 
@@ -36,7 +36,14 @@ EMOTIONS = {
 NAME = re.compile(r"03-01-(0[1-8])-0[12]-0[12]-0[12]-(0[1-9]|1\d|2[0-4])")
 ACTOR_FOLDER = re.compile(r"Actor_\d\d", re.IGNORECASE)
 SPEECH_FOLDER = "audio_speech_actors_01-24"
-SPLITS = {"train": range(1, 17), "valid": range(17, 21), "test": range(21, 25)}  # actors
+SPLITS = {
+    split: [f"{actor:02d}" for actor in actors]
+    for split, actors in (
+        ("train", range(1, 17)),
+        ("valid", range(17, 21)),
+        ("test", range(21, 25)),
+    )
+}
 FILES_PER_ACTOR = 60  # as published: 4 neutral and 8 of each other emotion
 
 
@@ -46,6 +53,8 @@ def prepare_ravdess(
     save_json_valid,
     save_json_test,
     labels,
+    merge_labels=None,
+    fold=None,
     skip_prep=False,
 ):
     """Writes the manifests of RAVDESS, speaker-independent, for the emotions asked for.
@@ -62,6 +71,10 @@ def prepare_ravdess(
         The manifests to write: actors 1-16, 17-20 and 21-24.
     labels : list of str
         Some of neutral, calm, happy, sad, angry, fearful, disgust, surprised.
+    merge_labels : dict, optional
+        ``{label: label that it counts as}``.
+    fold : int, optional
+        1 to 5: a fold of the cross-validation over actors, in place of the fixed splits.
     skip_prep : bool
         If True, nothing is done.
 
@@ -84,24 +97,21 @@ neutral, calm, happy, sad, angry, fearful, disgust, surprised.
     if skip_prep:
         return
     check_labels(labels, list(EMOTIONS.values()), "RAVDESS")
-    utterances = _find_utterances(check_ravdess_folders(data_folder))
-    _check_sizes(utterances)
-    rows = {split: {} for split in SPLITS}
-    dropped = Counter()
-    for path, emotion, actor in utterances:
-        if emotion not in labels:
-            dropped[emotion] += 1
-            continue
-        split = next(split for split, actors in SPLITS.items() if int(actor) in actors)
-        rows[split][path.stem] = {
+    found = named_files(
+        "RAVDESS", check_ravdess_folders(data_folder), NAME, "03-01-05-01-01-01-01.wav", SOURCE
+    )
+    utterances = {
+        name: {
             "wav": path,
-            "emo": emotion,
-            "spk_id": actor,
-            "gender": "male" if int(actor) % 2 else "female",
+            "emo": EMOTIONS[match[1]],
+            "spk_id": match[2],
+            "gender": "male" if int(match[2]) % 2 else "female",
         }
-    if dropped:
-        counts = ", ".join(f"{emotion} {count}" for emotion, count in sorted(dropped.items()))
-        logger.info(f"RAVDESS: left out, not in `labels`: {counts}")
+        for name, (path, match) in found.items()
+    }
+    _check_sizes(utterances)
+    splits = cross_validate(SPLITS, fold)
+    rows = split_by_speaker("RAVDESS", utterances, splits, labels, merge_labels)
     manifests = {"train": save_json_train, "valid": save_json_valid, "test": save_json_test}
     prepare_speech("RAVDESS", Path(data_folder), manifests, rows, labels)
 
@@ -131,11 +141,7 @@ def check_ravdess_folders(data_folder):
     >>> [actor.name for actor in check_ravdess_folders(folder)]
     ['Actor_01']
     """
-    if not data_folder:
-        raise FileNotFoundError(f"data_folder is not set. {SOURCE}.")
-    data_folder = Path(data_folder)
-    if not data_folder.is_dir():
-        raise FileNotFoundError(f"data_folder: there is no folder {data_folder}. {SOURCE}.")
+    data_folder = check_folder(data_folder, SOURCE)
     # Some copies hold the corpus twice, in the folder itself and in the one below: take one.
     inner = [p for p in sorted(data_folder.iterdir()) if p.name.lower() == SPEECH_FOLDER]
     for folder in [data_folder, *inner]:
@@ -148,34 +154,10 @@ def check_ravdess_folders(data_folder):
     )
 
 
-def _find_utterances(actor_folders):
-    """(path, emotion, actor) of every file that is named like a speech file of RAVDESS."""
-    utterances, seen, others = [], {}, 0
-    for path in (path for folder in actor_folders for path in find_audio(folder)):
-        name = NAME.fullmatch(path.stem)
-        if name is None:
-            others += 1
-            continue
-        if path.stem in seen:
-            raise PreparationError(
-                f"RAVDESS: {seen[path.stem]} and {path} are the same utterance: keep one of them."
-            )
-        seen[path.stem] = path
-        utterances.append((path, EMOTIONS[name[1]], name[2]))
-    if not utterances:
-        raise FileNotFoundError(
-            f"data_folder: no file in {actor_folders[0]} and the folders beside it is named like "
-            f"RAVDESS's speech (03-01-05-01-01-01-01.wav). {SOURCE}."
-        )
-    if others:
-        logger.info(f"RAVDESS: {others} audio files passed over: they are not speech (03-01-…).")
-    return utterances
-
-
 def _check_sizes(utterances):
-    found = Counter(int(actor) for _, _, actor in utterances)
+    found = Counter(row["spk_id"] for row in utterances.values())
     partial = [
-        f"{actor:02d} ({found[actor]})"
+        f"{actor} ({found[actor]})"
         for actors in SPLITS.values()
         for actor in actors
         if found[actor] != FILES_PER_ACTOR

@@ -134,7 +134,8 @@ def prepare_speech(corpus, data_folder, manifests, rows, labels, inspect=None):
     totals = {split: len(utterances) for split, utterances in rows.items()}
     bad = Counter(split for split, *_ in skipped)
     stop_if_too_many(bad, totals, skipped_file)
-    _check_splits(corpus, data_folder, good, labels)
+    if skipped:
+        _check_splits(corpus, data_folder, good, labels)
 
     for split, entries in good.items():
         write_manifest(manifests[split], entries)

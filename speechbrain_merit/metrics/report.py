@@ -105,11 +105,12 @@ def listening_copy(waves):
     return scaled, float(20 * np.log10(gain))
 
 
-def write_report(folder, rows, examples, expert_use, curves, summary):
+def write_report(folder, rows, examples, expert_use, curves, summary, by_corpus=None):
     """Write the tables, figures, audio and HTML page of an evaluation into a folder.
 
     Writes `metrics.json` (strict JSON), `metrics.csv`, `metrics.md`, `figures/*.png`,
-    `audio/*.wav` and `report.html`, which holds all figures and audio itself and needs no network.
+    `audio/*.wav` and `report.html`, which holds all figures and audio itself and needs no network;
+    of several corpora `metrics_by_corpus.json` too.
     Each file is written under another name and then moved, so that an interrupt leaves the old one
     or the new one. PNG and WAV files of an earlier report in the two folders are removed.
 
@@ -128,6 +129,8 @@ def write_report(folder, rows, examples, expert_use, curves, summary):
         empty.
     summary : dict
         What was scored, shown at the top: `system`, `corpus`, `seed`, `command` and the like.
+    by_corpus : dict, optional
+        `{corpus: rows}`, where `rows` hold several corpora taken together.
 
     Returns
     -------
@@ -150,12 +153,15 @@ def write_report(folder, rows, examples, expert_use, curves, summary):
     if not rows:
         raise ValueError("There is no row to report: score one condition or more first.")
     folder = Path(folder)
-    rows = tables.strict(rows)
-    for name, text in (
-        ("metrics.json", tables.to_json(rows)),
-        ("metrics.csv", tables.to_csv(rows)),
-        ("metrics.md", tables.to_markdown(rows)),
-    ):
+    rows, by_corpus = tables.strict(rows), tables.strict(by_corpus or {})
+    texts = {
+        "metrics.json": tables.to_json(rows),
+        "metrics.csv": tables.to_csv(rows),
+        "metrics.md": tables.to_markdown(rows, by_corpus),
+    }
+    if by_corpus:
+        texts["metrics_by_corpus.json"] = tables.to_json(by_corpus)
+    for name, text in texts.items():
         _write(folder / name, text.encode())
     pictures = _pictures(rows, expert_use, curves)
     shown, audio = [], {}
@@ -167,7 +173,7 @@ def write_report(folder, rows, examples, expert_use, curves, summary):
         audio.update(sounds)
     _write_all(folder / "figures", {f"{name}.png": data for name, data in pictures.items()})
     _write_all(folder / "audio", {f"{name}.wav": data for name, data in audio.items()})
-    page = _page(rows, shown, expert_use, pictures, audio, summary)
+    page = _page(rows, by_corpus, shown, expert_use, pictures, audio, summary)
     _write(folder / "report.html", page.encode())
     return folder / "report.html"
 
@@ -208,7 +214,7 @@ def _example(index, example, n_experts):
     return context, _png(example_figure(example, n_experts)), sounds
 
 
-def _page(rows, examples, expert_use, pictures, audio, summary):
+def _page(rows, by_corpus, examples, expert_use, pictures, audio, summary):
     """The HTML page as text."""
     folder = Path(__file__).parent
     environment = Environment(
@@ -225,6 +231,7 @@ def _page(rows, examples, expert_use, pictures, audio, summary):
         facts={name: value for name, value in summary.items() if name != "command"},
         command=summary.get("command"),
         headline=tables.headline(rows),
+        by_corpus={name: tables.headline(own) for name, own in by_corpus.items()},
         detail=tables.detail(rows),
         metrics={key: title for key, title, _ in figures.METRICS if key in pictures},
         confusions=[name for name in pictures if name.startswith("confusion_")],

@@ -59,8 +59,8 @@ def to_json(rows):
 
     Arguments
     ---------
-    rows : list of dict
-        One for each condition.
+    rows : list of dict or dict
+        One for each condition; of several corpora a list for each.
 
     Returns
     -------
@@ -161,13 +161,15 @@ def detail(rows):
     return ["Condition", *(t for _, t, _ in shown), *(f"Recall {label}" for label in labels)], body
 
 
-def to_markdown(rows):
-    """The main table as Markdown.
+def to_markdown(rows, by_corpus=None):
+    """The main table as Markdown, of several corpora below it one each.
 
     Arguments
     ---------
     rows : list of dict
         One for each condition.
+    by_corpus : dict, optional
+        `{corpus: rows}`, where `rows` hold several corpora taken together.
 
     Returns
     -------
@@ -184,12 +186,13 @@ def to_markdown(rows):
     After F1-macro, its 95 % bootstrap interval; in round brackets, the noisy input.
     <BLANKLINE>
     """
-    titles, body = headline(rows)
-    lines = [[_markdown(title) for title in titles], ["---"] * len(titles)]
-    lines += [[_markdown_cell(*cell) for cell in cells] for cells in body]
-    table = [f"| {' | '.join(line)} |" for line in lines]
+    lines = _markdown_table(rows)
+    for name, own in (by_corpus or {}).items():
+        lines += ["", f"## {_markdown(name)}", "", *_markdown_table(own)]
     note = "After F1-macro, its 95 % bootstrap interval; in round brackets, the noisy input."
-    return "\n".join([*table, "", note, ""])
+    if by_corpus:
+        note = f"The first table takes {' and '.join(map(_markdown, by_corpus))} together. {note}"
+    return "\n".join([*lines, "", note, ""])
 
 
 def condition(row):
@@ -292,6 +295,14 @@ def _flat(row):
         elif key not in ("f1_macro_ci", "recall", "confusion"):
             flat[key] = value
     return flat
+
+
+def _markdown_table(rows):
+    """The lines of one table."""
+    titles, body = headline(rows)
+    lines = [[_markdown(title) for title in titles], ["---"] * len(titles)]
+    lines += [[_markdown_cell(*cell) for cell in cells] for cells in body]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _markdown_cell(text, aside):
