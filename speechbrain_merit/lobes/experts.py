@@ -45,6 +45,18 @@ class Expert(nn.Sequential):
             states = layer(states)
         return states
 
+    @torch.no_grad()
+    def factorised(self, rank):
+        """A smaller expert of this trained one: its first layer's best approximation of a rank."""
+        first, *rest = self
+        left, sizes, right = torch.linalg.svd(first.weight, full_matrices=False)
+        smaller = Expert(first.in_features, first.out_features, rest[-1].out_features, rank)
+        smaller[0].weight.copy_(right[:rank])
+        smaller[1].weight.copy_(left[:, :rank] * sizes[:rank])
+        smaller[1].bias.copy_(first.bias)
+        smaller[-1].load_state_dict(rest[-1].state_dict())
+        return smaller.to(first.weight.device)
+
 
 class ExpertPool(nn.Module):
     """E experts and the dispatch of frames to them.
@@ -109,6 +121,11 @@ class ExpertPool(nn.Module):
                 weight = weights[task][rows, index].unsqueeze(1).to(output.dtype)
                 sums[task].index_add_(0, rows, output * weight)
         return sums
+
+    def factorise(self, rank):
+        """Replaces every expert by :meth:`Expert.factorised`; returns the pool."""
+        self.experts = nn.ModuleList(expert.factorised(rank) for expert in self.experts)
+        return self
 
 
 def spread(values, experts, shape):
