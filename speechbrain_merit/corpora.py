@@ -269,9 +269,10 @@ def join_manifests(parts, path):
     >>> row = {"wav": "{data_root}/x.wav", "duration": 1.0, "spk_id": "1"}
     >>> for name in ("A", "B"):
     ...     write_manifest(folder / f"{name}.json", {"x": row})
-    >>> join_manifests({name: folder / f"{name}.json" for name in ("A", "B")}, folder / "all.json")
-    >>> both = load_manifest(folder / "all.json", replacements={"data_root": {"A": "/a", "B": "/b"}})
-    >>> {key: (row["wav"], row["spk_id"], row["corpus"]) for key, row in both.items()}
+    >>> path = folder / "both.json"
+    >>> join_manifests({"A": folder / "A.json", "B": folder / "B.json"}, path)
+    >>> rows = load_manifest(path, replacements={"data_root": {"A": "/a", "B": "/b"}})
+    >>> {key: (row["wav"], row["spk_id"], row["corpus"]) for key, row in rows.items()}
     {'A_x': ('/a/x.wav', 'A_1', 'A'), 'B_x': ('/b/x.wav', 'B_1', 'B')}
     """
     joined = {}

@@ -36,14 +36,8 @@ EMOTIONS = {
 NAME = re.compile(r"03-01-(0[1-8])-0[12]-0[12]-0[12]-(0[1-9]|1\d|2[0-4])")
 ACTOR_FOLDER = re.compile(r"Actor_\d\d", re.IGNORECASE)
 SPEECH_FOLDER = "audio_speech_actors_01-24"
-SPLITS = {
-    split: [f"{actor:02d}" for actor in actors]
-    for split, actors in (
-        ("train", range(1, 17)),
-        ("valid", range(17, 21)),
-        ("test", range(21, 25)),
-    )
-}
+ACTORS = [f"{actor:02d}" for actor in range(1, 25)]
+SPLITS = {"train": ACTORS[:16], "valid": ACTORS[16:20], "test": ACTORS[20:]}
 FILES_PER_ACTOR = 60  # as published: 4 neutral and 8 of each other emotion
 
 
@@ -156,12 +150,7 @@ def check_ravdess_folders(data_folder):
 
 def _check_sizes(utterances):
     found = Counter(row["spk_id"] for row in utterances.values())
-    partial = [
-        f"{actor} ({found[actor]})"
-        for actors in SPLITS.values()
-        for actor in actors
-        if found[actor] != FILES_PER_ACTOR
-    ]
+    partial = [f"{a} ({found[a]})" for a in ACTORS if found[a] != FILES_PER_ACTOR]
     if partial:
         logger.warning(
             f"RAVDESS: not {FILES_PER_ACTOR} files, as published, of actors (files found): "
