@@ -1,0 +1,1 @@
+"""The authors' released checkpoints: their files, their keys, and what they hold."""
