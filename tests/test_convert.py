@@ -24,7 +24,7 @@ from speechbrain_merit.released.safe import (
 )
 
 STATISTICS = (0.002, 0.07)
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5  # tighter than the 1e-4 that is promised: a symmetric window makes 8e-5
 LABELS = ["angry", "sad", "happy", "neutral"]
 
 
@@ -84,7 +84,7 @@ def agrees(interface, states, batch, **system):
 def test_a_converted_run_gives_what_the_released_system_gives(tmp_path, sizes):
     states = reference.random_states(**sizes)
     interface = convert_states(tmp_path, states)
-    for wave in waves(24000, 6543):
+    for wave in waves(24000, 6543, 500):  # the last is one frame, without any variance
         agrees(interface, states, [wave])
 
 
@@ -104,7 +104,7 @@ def test_dense_gates_are_a_choice_that_changes_the_result(tmp_path, states):
     agrees(dense, states, batch, routing="dense")
     hard = convert_states(tmp_path / "hard", states)
     difference = dense.classify_batch(wave[None])[0] - hard.classify_batch(wave[None])[0]
-    assert difference.abs().max() > 100 * TOLERANCE
+    assert difference.abs().max() > 0.01
 
 
 def test_the_cfg_tells_what_no_tensor_shows(tmp_path):

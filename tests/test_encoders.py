@@ -1,9 +1,11 @@
 """Encoders: transformers' own hidden states, at 50 Hz, with padding that changes nothing."""
 
+import copy
 import json
 import shutil
 
 import pytest
+import released_reference as reference
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import agree, pad, with_garbage
@@ -21,7 +23,11 @@ from transformers import (
     WhisperModel,
 )
 
+from speechbrain_merit import convert
 from speechbrain_merit.lobes.encoders import SelfSupervisedHidden, build_encoder
+from speechbrain_merit.lobes.level import CorpusStatistics
+from speechbrain_merit.lobes.self_supervised import layer_states
+from speechbrain_merit.released import keys
 
 CLASSES = {
     "wavlm": (WavLMConfig, WavLMModel),
@@ -216,6 +222,112 @@ def test_hidden_states_are_those_of_transformers(encoder, source):
         if model.config.do_stable_layer_norm:  # theirs is normalised once more at the end
             last = model.encoder.layer_norm(last)
         agree(last, theirs.last_hidden_state)
+
+
+# WavLM-Large to the letter
+
+
+@pytest.fixture(scope="module")
+def large_form():
+    """A small WavLM in the form of the large one, and the same weights in Microsoft's names."""
+    states = reference.random_states(n_layers=4, width=64, seed=0)
+    sizes = keys.tell_sizes(states)
+    model = convert.build(sizes, "hard", CorpusStatistics(0.0, 1.0))
+    model.load_state_dict(keys.check_and_rename(states, sizes)[0])
+    return model.encoder.eval(), states["ssl"]
+
+
+def test_hidden_states_of_the_large_wavlm_are_those_of_the_paper(large_form):
+    encoder, ssl = large_form
+    singles = [30 * wave for wave in waves((32000, 9000))]  # 99 frames: offsets beyond 80 as well
+    batch, lengths = pad(singles)
+    with torch.no_grad():
+        together = encoder(batch, lengths)
+        for row, wave in enumerate(singles):
+            expected = reference.hidden_states(ssl, wave)
+            alone = encoder(wave[None])[:, 0]
+            for layer in range(encoder.n_hidden):
+                agree(alone[layer], expected[layer])
+                agree(together[layer, row, : len(expected[layer])], expected[layer])
+
+
+def test_no_final_layer_norm_and_the_positions_before_the_first_layer(large_form):
+    encoder, _ = large_form
+    wave = waves((8000,))[0][None]
+    with torch.no_grad():
+        before = encoder(wave)
+        whole = encoder.model(wave).last_hidden_state
+        agree(encoder.model.encoder.layer_norm(before[-1]), whole)
+        assert (before[-1] - whole).abs().max() > 0.1, "the norm does nothing here"
+        projected = encoder.model.feature_projection(
+            encoder.model.feature_extractor(wave).transpose(1, 2)
+        )[0]
+        agree(before[0], projected + encoder.model.encoder.pos_conv_embed(projected))
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize("in_tuple", [True, False])
+def test_hidden_states_are_found_however_transformers_calls_its_layers(by_name, in_tuple):
+    class Layer(torch.nn.Module):
+        def forward(self, hidden_states):
+            return (hidden_states + 1, None) if in_tuple else hidden_states + 1
+
+    class Transformer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.ModuleList([Layer(), Layer()])
+
+        def forward(self, states, attention_mask=None):
+            for layer in self.layers:
+                states = layer(hidden_states=states) if by_name else layer(states)
+                states = states[0] if in_tuple else states
+            return 100 * states  # a final normalisation that nobody wants
+
+    states = layer_states(Transformer(), torch.zeros(1, 5, 2), None)
+    assert [float(state.mean()) for state in states] == [0, 1, 2]
+
+
+# Numbers that are none
+
+
+@pytest.mark.parametrize("number", [0, 2, 4])
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_the_first_hidden_state_that_is_not_finite_is_named(large_form, number, value):
+    encoder = copy.deepcopy(large_form[0])
+    encoder.model.encoder.pos_conv_embed.conv.bias.data[3] = value if number == 0 else 0
+    if number:
+        layer = encoder.model.encoder.layers[number - 1]
+        layer.feed_forward.output_dense.bias.data[3] = value
+    message = rf"Hidden state {number} of the encoder .*4 leaves the last.*precision: fp32"
+    with pytest.raises(FloatingPointError, match=message):
+        encoder(waves((8000,))[0][None])
+
+
+def test_what_half_precision_overflows_full_precision_bears(large_form):
+    encoder = copy.deepcopy(large_form[0])
+    feed = encoder.model.encoder.layers[1].feed_forward
+    feed.output_dense.weight.data *= 1e5
+    wave = waves((8000,))[0][None]
+    assert encoder(wave).abs().max() > torch.finfo(torch.float16).max
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(wave)
+    with torch.autocast("cpu", torch.float16):
+        with pytest.raises(FloatingPointError, match="Hidden state 2 .*precision: fp32, or bf16"):
+            encoder(wave)
+
+
+@every(["mini", "wavlm-layer", "wavlm-group"])
+def test_a_wave_with_nan_is_told_from_an_overflow(encoder):
+    batch, lengths = pad(waves((8000, 5000)))
+    batch[1, 100] = torch.nan
+    with pytest.raises(FloatingPointError, match="Hidden state 0 .*The wave itself does"):
+        encoder(batch, lengths)
+
+
+@every(["wavlm-layer"])
+def test_loud_hidden_states_are_no_alarm(encoder):
+    encoder.model.encoder.layers[0].feed_forward.output_dense.bias.data += 1e15
+    assert encoder(waves((8000,))[0][None]).abs().max() > 1e14
 
 
 @every(WHISPER)
