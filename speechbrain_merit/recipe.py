@@ -21,7 +21,7 @@ from speechbrain_merit.corpora import (
     recipe_module,
 )
 from speechbrain_merit.data.manifests import load_manifest
-from speechbrain_merit.data.mixing import FixedMixer, NoiseBank, TrainingMixer
+from speechbrain_merit.data.mixing import NARROW, FixedMixer, NoiseBank, TrainingMixer
 from speechbrain_merit.data.pipeline import fixed_set, label_encoder, training_set
 from speechbrain_merit.evaluation import evaluate
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
@@ -41,6 +41,7 @@ RUNNING_KEYS = {
     "train_loggers",
     "noise_test_folders",
     "test_snrs",
+    "test_band_limit",
     "test_seed",
     "test_batch_size",
     "n_examples",
@@ -250,13 +251,15 @@ def datasets(hparams):
 
 
 def fixed_test_set(hparams, noise):
-    """The test dataset: clean, and each noise set at each SNR."""
+    """The test dataset: clean, and each noise set at each SNR, within 4 kHz too where asked."""
     folders, manifests = noise
     banks = {
         name: noise_bank(manifest, folders["test"][name])
         for name, manifest in manifests["test"].items()
     }
-    conditions = [(None, None)] + [(name, snr) for name in banks for snr in hparams["test_snrs"]]
+    bands = ("", NARROW) if hparams["test_band_limit"] else ("",)
+    sets = [name + band for band in bands for name in banks]
+    conditions = [(None, None)] + [(name, snr) for name in sets for snr in hparams["test_snrs"]]
     return fixed_set(
         speech(hparams, "test_annotation"),
         label_encoder(hparams["labels"]),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from speechbrain_merit.data.augmentation import change_speed, crop
+from speechbrain_merit.data.augmentation import change_speed, crop, random_filter
 from speechbrain_merit.data.mixing import (
     FixedMixer,
     NoiseBank,
@@ -318,3 +318,75 @@ def test_faster_speech_is_shorter_and_higher(factor):
     peak = torch.fft.rfft(faster, RATE).abs().argmax().item()  # bins of 1 Hz
     assert peak == pytest.approx(500 * factor, abs=1)
     assert torch.equal(change_speed(tone, 1.0), tone)
+
+
+# Telephone band
+
+
+def energy_above(wave, hertz):
+    """Share of a wave's energy above a frequency."""
+    power = torch.fft.rfft(wave.double()).abs().square()
+    return float(power[round(hertz * len(wave) / RATE) :].sum() / power.sum())
+
+
+def test_a_narrow_noise_set_is_the_same_mixture_within_the_telephone_band(recordings):
+    mixer, speech = fixed_mixer(recordings), str(recordings.folder / "speech0.wav")
+    wide, narrow = mixer("u", speech, "test", 3), mixer("u", speech, "test, 4 kHz", 3)
+    assert energy_above(wide.mixture, 4100) > 0.3
+    assert energy_above(narrow.mixture, 4100) < 1e-3 and energy_above(narrow.clean, 4100) < 1e-3
+    assert measured_snr(narrow.mixture, narrow.clean) == pytest.approx(3, abs=0.01)
+    low = torch.fft.rfft(wide.clean)[: round(3500 * len(wide.clean) / RATE)]
+    same = torch.fft.rfft(narrow.clean)[: len(low)]
+    assert float((same - low).abs().mean() / low.abs().mean()) < 0.05
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_training_is_limited_to_the_telephone_band(recordings, share):
+    mixer = training_mixer(recordings, band_limit_share=share)
+    mixed = mixer("u", str(recordings.folder / "speech0.wav"))
+    assert (energy_above(mixed.mixture, 4100) < 1e-3) == (share == 1.0)
+    assert (energy_above(mixed.clean, 4100) < 1e-3) == (share == 1.0)
+    assert measured_snr(mixed.mixture, mixed.clean) == pytest.approx(mixed.snr_db, abs=0.01)
+
+
+# Filters and several noises
+
+
+def test_a_random_filter_is_stable_and_changes_the_colour_alone():
+    impulse = torch.zeros(4000)
+    impulse[0] = 1
+    responses = [random_filter(impulse, generator(i)) for i in range(200)]
+    assert all(float(r[200:].abs().max()) < 1e-3 for r in responses)  # rings out within 13 ms
+    assert len({round(float(r[1]), 6) for r in responses}) == 200
+    speech = wave(4000)
+    expected = torch.nn.functional.conv1d(
+        speech.view(1, 1, -1), responses[0][:400].flip(0).view(1, 1, -1), padding=399
+    ).flatten()[:4000]
+    torch.testing.assert_close(random_filter(speech, generator(0)), expected, atol=1e-5, rtol=0)
+
+
+def test_filters_reach_speech_and_noise_and_the_target_is_what_was_mixed(recordings):
+    speech = str(recordings.folder / "speech0.wav")
+    plain = training_mixer(recordings)("u", speech)
+    mixed = training_mixer(recordings, filter_share=1.0)("u", speech)
+    assert not torch.allclose(mixed.clean, plain.clean, atol=1e-3)
+    assert measured_snr(mixed.mixture, mixed.clean) == pytest.approx(mixed.snr_db, abs=0.01)
+
+
+def test_up_to_two_recordings_make_the_noise_at_the_same_level(tmp_path):
+    """Tones of two frequencies: what was added tells which recordings it came from."""
+    entries = {}
+    for hertz, level in ((1000, 0.5), (3000, 0.005)):
+        path = tmp_path / f"{hertz}.wav"
+        sf.write(path, level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE), RATE)
+        entries[str(hertz)] = dict(wav=str(path), start=0.0, duration=1.0, noise_type="n")
+    sf.write(tmp_path / "speech.wav", wave(RATE).numpy(), RATE)
+    bank = NoiseBank(entries, RATE)
+    mixer = TrainingMixer(bank, 0, SimpleNamespace(current=1), [0, 0], 0.0, max_noises=2)
+    ratios = set()
+    for index in range(40):
+        mixed = mixer(f"u{index}", str(tmp_path / "speech.wav"))
+        power = torch.fft.rfft((mixed.mixture - mixed.clean).double()).abs().square()
+        low, high = float(power[990:1010].sum()), float(power[2990:3010].sum())
+        ratios.add(round(low / (low + high), 2))
+    assert ratios == {0.0, 0.5, 1.0}

@@ -3,6 +3,8 @@
 Each function takes a mono wave (S) in float32; what is random comes from a NumPy generator.
 """
 
+from functools import partial
+
 import torch
 import torchaudio
 from scipy.signal import lfilter
@@ -10,6 +12,7 @@ from scipy.signal import lfilter
 #: Coefficients of the random filter: J.-M. Valin, "A hybrid DSP/deep learning approach to real-time
 #: full-band speech enhancement", 2018, https://arxiv.org/abs/1709.08243
 FILTER_RANGE = 3 / 8
+STEEP = 64  # torchaudio's width of a resampling filter; its default, 6, leaks above the band
 TELEPHONE_RATE = 8000  # Hz: what a telephone line leaves lies below half of it
 
 
@@ -38,8 +41,9 @@ def limit_band(wave, sample_rate):
     >>> limit_band(torch.randn(1001), 16000).shape
     torch.Size([1001])
     """
-    narrow = torchaudio.functional.resample(wave, sample_rate, TELEPHONE_RATE)
-    return torchaudio.functional.resample(narrow, TELEPHONE_RATE, sample_rate)[: len(wave)]
+    resample = partial(torchaudio.functional.resample, lowpass_filter_width=STEEP)
+    narrow = resample(wave, sample_rate, TELEPHONE_RATE)
+    return resample(narrow, TELEPHONE_RATE, sample_rate)[: len(wave)]
 
 
 def change_speed(wave, factor):

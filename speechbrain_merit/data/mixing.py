@@ -16,6 +16,8 @@ from speechbrain.dataio import audio_io
 
 from speechbrain_merit.data.augmentation import change_speed, crop, limit_band, random_filter
 
+#: Behind a noise set's name: speech and noise are limited to what a telephone passes.
+NARROW = ", 4 kHz"
 GAP_SECONDS = 0.010  # digital silence is looked for in frames of 10 ms
 
 
@@ -255,9 +257,16 @@ class FixedMixer:
         self.banks, self.sample_rate, self.seed = banks, sample_rate, seed
 
     def __call__(self, utterance, wav, noise_set=None, snr_db=None):
-        """Mixes the speech in the file ``wav``; without ``noise_set`` it stays clean."""
+        """Mixes the speech in the file ``wav``; without ``noise_set`` it stays clean.
+
+        A noise set's name with ``NARROW`` behind it asks for the same mixture within 4 kHz.
+        """
         clean = read_audio(wav, self.sample_rate)
         if noise_set is None:
             return Mixture(clean, clean, 0.0, float("inf"))
-        rng = generator(self.seed, utterance, noise_set, float(snr_db))
-        return mix(clean, self.banks[noise_set].draw(rng), snr_db, rng)
+        name = noise_set.removesuffix(NARROW)  # the same noise in both bands
+        rng = generator(self.seed, utterance, name, float(snr_db))
+        noise = self.banks[name].draw(rng)
+        if noise_set != name:
+            clean, noise = (limit_band(wave, self.sample_rate) for wave in (clean, noise))
+        return mix(clean, noise, snr_db, rng)

@@ -10,6 +10,7 @@ L hidden states, M frames with padding, N frames chosen, D width, W = L · D.
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import layer_norm
 
 #: Layers of the concatenation that are built at once: enough for a matrix product at full speed
 #: (benchmarks/experts.py), a fifth of the memory at the paper's 25.
@@ -31,8 +32,11 @@ class NormalisedLinear(torch.autograd.Function):
         ctx.eps, ctx.dtype = eps, dtype
         total = torch.zeros(len(rows), len(weight), device=hidden.device, dtype=torch.float32)
         for layers, columns in groups(*hidden.shape[::2]):
-            states, *_ = standardise(hidden[layers], rows, eps)
-            frames = concatenate(states * gamma[layers, None] + beta[layers, None]).to(dtype)
+            frames = [
+                layer_norm(states[rows].float(), states.shape[-1:], g.float(), b.float(), eps)
+                for states, g, b in zip(hidden[layers], gamma[layers], beta[layers])
+            ]
+            frames = torch.cat([f.to(dtype) for f in frames], dim=-1)
             columns = weight[:, columns].to(dtype)
             if dtype == torch.float32:
                 total.addmm_(frames, columns.T)
