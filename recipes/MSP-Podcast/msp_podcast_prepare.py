@@ -6,6 +6,7 @@ https://doi.org/10.1109/TAFFC.2017.2736999
 By licence from the lab: https://lab-msp.com/MSP/MSP-Podcast.html
 """
 
+import os
 import re
 import sys
 from collections import Counter
@@ -124,14 +125,15 @@ angry, sad, happy, surprised, fearful, disgust, contempt, neutral.
 
 def _folders(root, name):
     """Folders of that name in the release, and in those: archives are unpacked into their name."""
-    found = [p for p in sorted(root.iterdir()) if p.is_dir() and name.fullmatch(p.name)]
+    with os.scandir(root) as entries:
+        found = sorted(Path(e) for e in entries if name.fullmatch(e.name) and e.is_dir())
     return found + [inner for folder in found for inner in _folders(folder, name)]
 
 
 def _file(folders, name):
     """The one file of that name, or None."""
     for folder in folders:
-        found = [p for p in sorted(folder.iterdir()) if p.is_file() and name.fullmatch(p.name)]
+        found = [p for p in sorted(folder.iterdir()) if name.fullmatch(p.name) and p.is_file()]
         if len(found) > 1:
             raise PreparationError(f"{found[0]} and {found[1]}: keep one of them.")
         if found:
