@@ -178,12 +178,25 @@ def inspect_audio(path, min_duration=MIN_SECONDS):
                 audible = np.ptp(mono) / 2 > SILENT_PEAK
                 (sections if audible else silent).append((start / rate, (stop - start) / rate))
     except (sf.SoundFileError, RuntimeError, OSError) as error:
-        cause = str(error) if Path(path).is_file() else "there is no such file"
-        return AudioReport(duration, f"cannot be decoded: {cause}", [], [])
+        return AudioReport(duration, f"cannot be decoded: {_cause(path, error)}", [], [])
     problem = None
     if not sections:
         problem = f"{SILENT}: no sample is louder than one step of 16-bit audio"
     return AudioReport(duration, problem, sections, silent)
+
+
+def _cause(path, error):
+    """Why a file cannot be decoded, where that is known better than the decoder knows it."""
+    if not Path(path).is_file():
+        return "there is no such file"
+    try:
+        with open(path, "rb") as file:
+            start = file.read(40)
+    except OSError as unreadable:
+        return str(unreadable)
+    if start.startswith(b"version https://git-lfs"):
+        return "it only points to a file of Git LFS: run git lfs pull in the corpus's folder"
+    return str(error)
 
 
 def inspect_files(paths, desc="Checking audio"):

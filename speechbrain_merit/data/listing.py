@@ -223,3 +223,39 @@ def decode(content):
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
+
+
+def scale_attribute(text, lowest, highest, place):
+    """An attribute such as arousal, from the scale of a corpus to 0 … 1.
+
+    Arguments
+    ---------
+    text : str
+        The value as it stands in a file, also with a comma for the point.
+    lowest, highest : float
+        The ends of the scale.
+    place : str
+        File, line and column, for the message.
+
+    Returns
+    -------
+    float
+        0 for `lowest`, 1 for `highest`.
+
+    Raises
+    ------
+    PreparationError
+        If it is no number or lies outside the scale.
+
+    Example
+    -------
+    >>> scale_attribute("4", 1, 5, "labels.csv, line 2: arousal")
+    0.75
+    """
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        raise PreparationError(f"{place} is {text!r}, not a number.") from None
+    if not lowest <= value <= highest:
+        raise PreparationError(f"{place} is {value:g}, not between {lowest:g} and {highest:g}.")
+    return round((value - lowest) / (highest - lowest), 6)
