@@ -20,7 +20,6 @@ from speechbrain_merit.data.inspection import (
     SECTION_SECONDS,
     SILENT,
     TOO_SHORT,
-    find_audio,
     inspect_files,
 )
 from speechbrain_merit.data.manifests import (
@@ -32,6 +31,10 @@ from speechbrain_merit.data.manifests import (
     write_manifest,
 )
 from speechbrain_merit.data.preparation import stop_if_too_many, write_skipped
+
+# Recipes are loaded by path, so that the file beside this one is not found by itself.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from noise_sets import recordings
 
 logger = get_logger(__name__)
 
@@ -47,9 +50,11 @@ def prepare_noise(
 ):
     """Writes a noise manifest for train, for valid and for each test set.
 
-    Folders are searched with all folders below them. A recording longer than 30 s becomes several
-    rows that point to sections of it; nothing is copied. Recordings that are silent or shorter
-    than 0.1 s are left out and listed in ``skipped.csv``.
+    Folders are searched with all folders below them. Of MUSAN, ESC-50, DEMAND, WHAM!, the
+    DNS-Challenge's noise and FSD50K, as published, each set takes its own part, without speech
+    (see `noise_sets`). A recording longer than 30 s becomes several rows that point to sections of
+    it; nothing is copied. Recordings that are silent or shorter than 0.1 s are left out and listed
+    in ``skipped.csv``.
 
     Arguments
     ---------
@@ -96,11 +101,9 @@ def prepare_noise(
     result = {"train": manifests["train"], "valid": manifests["valid"], "test": tests}
     if skip_prep:
         return result
-    files = {name: find_audio(folder) for name, folder in folders.items()}
-    for name, found in files.items():
-        if not found:
-            raise PreparationError(f"{_key(name)}: {folders[name]} holds no audio files.")
-    _warn_of_overlap(folders)
+    found = {name: _find(name, folder) for name, folder in folders.items()}
+    files = {name: [recording.path for recording in own] for name, own in found.items()}
+    _warn_of_overlap(folders, files)
     paths = list(manifests.values())
     options = {
         "folders": {name: str(folder.resolve()) for name, folder in folders.items()},
@@ -112,14 +115,14 @@ def prepare_noise(
     remember("Noise", paths, None)
 
     entries, skipped, bad = {}, [], {}
-    for name, found in files.items():
-        reports = inspect_files(found, f"Noise {name}")
-        entries[name] = _rows(found, reports, folders[name])
-        left_out = _left_out(name, found, reports)
+    for name, paths_of_set in files.items():
+        reports = inspect_files(paths_of_set, f"Noise {name}")
+        entries[name] = _rows(found[name], reports, folders[name])
+        left_out = _left_out(name, paths_of_set, reports)
         skipped += left_out
         bad[name] = sum(not reason.startswith((SILENT, TOO_SHORT)) for *_, reason in left_out)
     skipped_file = write_skipped(save_folder, [f"noise_{name}" for name in folders], skipped)
-    stop_if_too_many(bad, {name: len(found) for name, found in files.items()}, skipped_file)
+    stop_if_too_many(bad, {name: len(own) for name, own in files.items()}, skipped_file)
     for name, rows in entries.items():
         if not rows:
             raise PreparationError(
@@ -167,14 +170,29 @@ def _key(name):
     return f"noise_{name}_folder"
 
 
-def _warn_of_overlap(folders):
-    train = folders["train"].resolve()
-    for name, folder in folders.items():
-        other = folder.resolve()
-        if name != "train" and (train == other or train in other.parents or other in train.parents):
+def _find(name, folder):
+    """The recordings of one set; of a published noise set, its part of them."""
+    known, found = recordings(folder, name.split("_")[0])
+    if known:
+        logger.info(f"{_key(name)}: {folder} is {known}; {len(found)} recordings are its part.")
+    if not found and known:
+        raise PreparationError(
+            f"{_key(name)}: {folder} is laid out as {known}, but its part for "
+            f"{name.split('_')[0]} holds no audio files: complete it, or pass the folder inside it "
+            "whose recordings you want."
+        )
+    if not found:
+        raise PreparationError(f"{_key(name)}: {folder} holds no audio files.")
+    return found
+
+
+def _warn_of_overlap(folders, files):
+    train = {path.resolve() for path in files["train"]}
+    for name, found in files.items():
+        if name != "train" and not train.isdisjoint(path.resolve() for path in found):
             logger.warning(
-                f"{_key(name)} ({folder}) and noise_train_folder ({folders['train']}) hold the "
-                f"same recordings: results on it are not on unheard noise."
+                f"{_key(name)} ({folders[name]}) and noise_train_folder ({folders['train']}) hold "
+                f"the same recordings: results on it are not on unheard noise."
             )
 
 
@@ -183,14 +201,14 @@ def _digest(files):
     seen = hashlib.sha256()
     for name, found in files.items():
         for path in found:
-            seen.update(f"{name}\0{path.resolve()}\0{path.stat().st_size}\n".encode())
+            size = path.stat().st_size if path.is_file() else -1
+            seen.update(f"{name}\0{path.resolve()}\0{size}\n".encode())
     return seen.hexdigest()
 
 
-def _rows(files, reports, folder):
+def _rows(found, reports, folder):
     rows = {}
-    for path, report in zip(files, reports):
-        kind = path.parent.name if path.parent != folder else path.stem
+    for (path, kind), report in zip(found, reports):
         for start, duration in [] if report.problem else report.sections:
             rows[f"{path.relative_to(folder).as_posix()}@{start:g}"] = {
                 "wav": rooted(path, folder, "noise_root"),
