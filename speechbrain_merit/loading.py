@@ -183,3 +183,18 @@ def load_labels(encoder, path, labels):
             f"{path}: holds the labels {', '.join(map(str, found)) or '(none)'}; "
             f"this model's are {', '.join(labels)}."
         )
+
+
+def shipped_model(name="merit-tiny"):
+    """The folder of a model that travels with the package.
+
+    Raises
+    ------
+    PretrainedError
+        It is not there.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "pretrained", package.parent / "pretrained"):  # wheel; checkout
+        if (folder / name / HPARAMS).is_file():
+            return folder / name
+    raise PretrainedError(f"The model {name} did not come with this installation: give --model.")

@@ -15,7 +15,8 @@ class MeritOutput(NamedTuple):
 
     ``estimate`` and ``noisy`` log1p magnitudes (B, N, F) at the inner level, ``phase`` (B, N, F),
     ``spectral_lengths`` (B), ``logits`` (B, classes), ``routing`` task → Routing over (B, T, …),
-    ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the inner level.
+    ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the inner level,
+    ``emotion_frames`` (B, T, D') that the emotion head pools, ``attributes`` (B, A).
     """
 
     estimate: torch.Tensor | None
@@ -26,6 +27,8 @@ class MeritOutput(NamedTuple):
     routing: dict
     frames: torch.Tensor
     factor: torch.Tensor
+    emotion_frames: torch.Tensor | None = None
+    attributes: torch.Tensor | None = None
 
 
 class Merit(nn.Module):
@@ -49,6 +52,8 @@ class Merit(nn.Module):
         Root mean square of the mixture inside; 1 is the unit variance of the paper's waves.
     level : FixedRMS or CorpusStatistics, optional
         From :mod:`speechbrain_merit.lobes.level`; ``FixedRMS(level_rms)`` unless given.
+    attributes : nn.Module, optional
+        The head of arousal, valence and the like, where there is one.
 
     Example
     -------
@@ -67,18 +72,25 @@ class Merit(nn.Module):
     """
 
     def __init__(
-        self, encoder, integration, enhancement=None, emotion=None, level_rms=1.0, level=None
+        self,
+        encoder,
+        integration,
+        enhancement=None,
+        emotion=None,
+        level_rms=1.0,
+        level=None,
+        attributes=None,
     ):
         super().__init__()
         self.encoder, self.integration = encoder, integration
-        self.enhancement, self.emotion = enhancement, emotion
+        self.enhancement, self.emotion, self.attributes = enhancement, emotion, attributes
         self.level = level or FixedRMS(level_rms)
 
     @property
     def tasks(self):
         """The tasks that this system has a head for."""
-        heads = {"se": self.enhancement, "ser": self.emotion}
-        return tuple(task for task in TASKS if heads[task] is not None)
+        heads = {"se": [self.enhancement], "ser": [self.emotion, self.attributes]}
+        return tuple(task for task in TASKS if any(head is not None for head in heads[task]))
 
     def hear(self, wavs, lengths=None):
         """Waves at the inner level and their factor, hidden states, relative frame lengths."""
@@ -91,17 +103,22 @@ class Merit(nn.Module):
         tasks = tasks or self.tasks
         (wavs, factor), hidden, frame_lengths = self.hear(wavs, lengths)
         integrated = self.integration(hidden, frame_lengths, tasks)
-        estimate = noisy = phase = logits = None
+        estimate = noisy = phase = logits = attributes = None
         spectral = spectral_lengths(wavs, lengths)
         if "se" in tasks:
             noisy, phase = self.enhancement.analyse(wavs, lengths)
             mask = self.enhancement(noisy, integrated.se, spectral, frame_lengths)
             estimate = mask * noisy
         if "ser" in tasks:
-            logits = self.emotion(integrated.ser, frame_lengths)
+            if self.emotion is not None:
+                logits = self.emotion(integrated.ser, frame_lengths)
+            if self.attributes is not None:
+                attributes = self.attributes(integrated.ser, frame_lengths)
         frames = frame_mask(frame_lengths, *hidden.shape[1:3], device=wavs.device)
         return MeritOutput(
-            estimate, noisy, phase, spectral, logits, integrated.routing, frames, factor
+            *(estimate, noisy, phase, spectral, logits, integrated.routing, frames, factor),
+            emotion_frames=integrated.ser,
+            attributes=attributes,
         )
 
     def waves(self, output, wavs, lengths=None):

@@ -1,0 +1,179 @@
+"""The command line: ``merit analyse``, ``merit export``, ``merit convert``.
+
+Also ``python -m speechbrain_merit …``. What is heavy is imported by the command that needs it.
+"""
+
+import argparse
+import sys
+
+from speechbrain_merit import __version__
+
+#: 0: all well; 1: some recordings could not be analysed; 2: it could not start, as argparse has
+#: it; 130: interrupted, as shells have it.
+OK, SOME_FAILED, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
+
+EXAMPLES = """\
+examples:
+  merit analyse interview.mp3
+  merit analyse recordings/ --out results --plot
+  merit analyse call.wav --channels separate        # one speaker a channel
+  merit analyse talk.flac --model my_model --keep_rate
+  merit export results/merit/RAVDESS/1234 my_model --precision fp16
+  merit convert Sparse-MERIT released_model
+"""
+ANALYSE = """\
+Cleans the speech of recordings and names its emotion, over time and in all.
+
+For each recording, --out receives NAME_enhanced.wav, NAME.json and, with --plot, NAME.png; and
+summary.csv in all. Without --model, the model that travels with the package is used; its training
+data allow non-commercial use only.
+"""
+ANALYSE_EXAMPLES = """\
+examples:
+  merit analyse interview.mp3
+  merit analyse recordings/ more/talk.wav --out results --plot
+  merit analyse call.wav --channels separate
+
+exit codes:
+  0 all recordings were analysed, 1 some were not (they are listed), 2 it could not start,
+  130 interrupted (what was finished is whole)
+"""
+
+
+def parser():
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="merit",
+        description="Speech enhancement and emotion recognition in one pass (Sparse MERIT).",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"speechbrain_merit {__version__}"
+    top.add_argument("--version", action="version", version=version)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    analyse = commands.add_parser(
+        "analyse",
+        aliases=["analyze"],
+        help="clean recordings and name their emotions",
+        description=ANALYSE,
+        epilog=ANALYSE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_analyse_arguments(analyse)
+    analyse.add_argument("--version", action="version", version=version)
+    analyse.set_defaults(run=run_analyse)
+
+    export = commands.add_parser(
+        "export",
+        help="make a pretrained folder of a finished run",
+        description="Makes a folder of a run's best checkpoint that loads offline from anywhere.",
+        epilog="example:\n  merit export results/merit/RAVDESS/1234 my_model --precision fp16",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export.add_argument("results", metavar="RESULTS", help="the folder of a run")
+    export.add_argument("out", metavar="OUT", help="the pretrained folder to make")
+    export.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "int8"),
+        default="fp32",
+        help="of the stored weights (default: fp32, bit-equal to what was trained)",
+    )
+    export.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    export.set_defaults(run=run_export)
+
+    convert = commands.add_parser(
+        "convert",
+        help="make a pretrained folder of the authors' released checkpoints",
+        description="Makes a pretrained folder of the authors' released checkpoints.",
+        epilog="example:\n  merit convert Sparse-MERIT released_model",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    convert.set_defaults(run=run_convert)
+    return top, convert
+
+
+def add_analyse_arguments(parser):
+    """The arguments of ``merit analyse``."""
+    parser.add_argument("inputs", nargs="+", metavar="FILE_OR_FOLDER", help="recordings")
+    parser.add_argument("--model", metavar="DIR", help="a pretrained folder, or a name on the hub")
+    parser.add_argument(
+        "--out", default="merit_output", metavar="DIR", help="results (default: %(default)s)"
+    )
+    parser.add_argument("--plot", action="store_true", help="draw a picture of each recording")
+    parser.add_argument(
+        "--channels",
+        choices=("mix", "separate"),
+        default="mix",
+        help="mix all into one (default), or analyse each by itself",
+    )
+    parser.add_argument(
+        "--keep_rate",
+        action="store_true",
+        help="write enhanced files at the rate of the recording in place of 16 kHz",
+    )
+    parser.add_argument(
+        "--device", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)"
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="windows that are heard at once; more than 1 pays on a GPU (default: 1)",
+    )
+
+
+def positive(text):
+    """A whole number from 1 on, of the command line."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return int(text)
+
+
+def run_analyse(arguments):
+    """``merit analyse``."""
+    from speechbrain_merit.analyse_command import analyse
+
+    return analyse(arguments)
+
+
+def run_export(arguments):
+    """``merit export``."""
+    from speechbrain_merit.export_run import export_run
+
+    folder = export_run(arguments.results, arguments.out, arguments.precision, arguments.overwrite)
+    print(f"{folder}: load it with MeritInterface.from_hparams, or merit analyse --model {folder}")
+    return OK
+
+
+def run_convert(arguments):
+    """``merit convert``."""
+    from speechbrain_merit.convert import convert
+
+    given = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "run_name")}
+    convert(**given, run=arguments.run_name)
+    return OK
+
+
+def main(arguments=None):
+    """Runs a command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    top, convert = parser()
+    if arguments[:1] == ["convert"]:
+        from speechbrain_merit.convert import add_arguments
+
+        add_arguments(convert)
+    parsed = top.parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("merit: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        print(f"merit: {error}", file=sys.stderr)
+        return NOT_STARTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

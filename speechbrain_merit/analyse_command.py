@@ -1,0 +1,278 @@
+"""``merit analyse``: recordings in; enhanced files, JSON, CSV, pictures and a table out."""
+
+import csv
+import json
+import os
+import shutil
+import sys
+import uuid
+from pathlib import Path
+
+import soundfile as sf
+from tqdm import tqdm
+
+from speechbrain_merit.data.inspection import find_audio
+from speechbrain_merit.jobs import FileJob
+from speechbrain_merit.loading import PretrainedError, shipped_model
+
+SUMMARY = "summary.csv"
+COLUMNS = ("file", "seconds", "emotion", "probability", "SNR (dB)", "speech (s)", "over time")
+SEGMENTS_SHOWN = 3
+LONGEST_NAME = 40
+
+
+def analyse(arguments):
+    """Runs ``merit analyse``.
+
+    Arguments
+    ---------
+    arguments : argparse.Namespace
+        ``inputs``, ``model``, ``out``, ``plot``, ``channels``, ``keep_rate``, ``device``,
+        ``batch_size``.
+
+    Returns
+    -------
+    int
+        0, or 1 where a recording could not be analysed.
+
+    Raises
+    ------
+    PretrainedError
+        The model cannot be loaded.
+    OSError
+        The output folder cannot be made.
+    """
+    out = Path(arguments.out)
+    paths, failures = find(arguments.inputs, out)
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"{out}: cannot be written to; give another --out.")
+    rows = []
+    if paths:
+        model = load(arguments.model, arguments.device)
+        jobs = [
+            PlannedJob(path, out / name, arguments, model.tasks)
+            for path, name in names(paths, arguments.inputs).items()
+        ]
+        try:
+            for job in progress(model, jobs, arguments.batch_size):
+                try:
+                    rows += finish(job)
+                except OSError as error:
+                    job.error = error
+                if job.error is not None:
+                    failures[str(job.path)] = str(job.error)
+        finally:  # also after an interrupt: what is finished is listed
+            write_summary(out / SUMMARY, rows, failures)
+    else:
+        write_summary(out / SUMMARY, rows, failures)
+    print_table(rows, failures, out)
+    return 1 if failures else 0
+
+
+def load(source, device):
+    """The model of ``--model``, or the one that travels with the package."""
+    from speechbrain_merit.inference import MeritInterface
+
+    source = shipped_model() if source is None else source
+    if not Path(source).is_dir() and (Path(source).exists() or str(source).count("/") != 1):
+        raise PretrainedError(f"{source}: no such folder, and no name on the hub (user/model).")
+    try:
+        return MeritInterface.from_hparams(source, run_opts={"device": device} if device else None)
+    except PretrainedError:
+        raise
+    except Exception as error:
+        where = f" on {device}" if device else ""
+        raise PretrainedError(f"{source}: cannot be loaded{where}: {error}") from error
+
+
+def find(inputs, out):
+    """The recordings among files and folders, without those of earlier results.
+
+    Returns
+    -------
+    tuple
+        Paths, each once; and for each input with nothing to read, why.
+    """
+    paths, failures, results = {}, {}, out.resolve()
+    for given in inputs:
+        if Path(given).is_dir():
+            found = [p for p in find_audio(given) if results not in p.resolve().parents]
+            if not found:
+                failures[str(given)] = "holds no recordings"
+            paths.update(dict.fromkeys(found))
+        else:
+            paths[Path(given)] = None
+    return list(paths), failures
+
+
+def names(paths, inputs):
+    """A name for the results of each recording: its own, below the folder that was given.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> found = [Path(folder) / "a.wav", Path(folder) / "a.mp3", Path(folder) / "b" / "a.wav"]
+    >>> [str(name) for name in names(found, [folder]).values()]
+    ['a', 'a_mp3', 'b/a']
+    """
+    folders = [Path(given) for given in inputs if Path(given).is_dir()]
+    taken, result = set(), {}
+    for path in paths:
+        folder = next((f for f in folders if f in path.parents), path.parent)
+        below = path.relative_to(folder)
+        name = below.with_suffix("")
+        number = 1
+        while str(name) in taken:
+            ending = path.suffix.lstrip(".") if number == 1 else f"{path.suffix[1:]}_{number}"
+            name = below.with_name(f"{below.stem}_{ending}")
+            number += 1
+        taken.add(str(name))
+        result[path] = name
+    return result
+
+
+class PlannedJob(FileJob):
+    """A recording and where all of its results go: the paths that start with ``base``."""
+
+    def __init__(self, path, base, arguments, tasks):
+        self.base, self.plot = base, None
+        enhanced = base.with_name(base.name + "_enhanced.wav") if "se" in tasks else None
+        super().__init__(path, enhanced, arguments.keep_rate, arguments.channels, keep=False)
+        self.wants_plot = arguments.plot
+
+    def blocks(self, labels, abstain):
+        """Opens the recording, and a picture of it if one is wanted."""
+        self.base.parent.mkdir(parents=True, exist_ok=True)
+        if self.wants_plot:
+            from speechbrain_merit.picture import Picture
+
+            self.plot = Picture(self.path, self.channels)
+            self.sinks.append(self.plot.add)
+        yield from super().blocks(labels, abstain)
+
+
+def progress(model, jobs, batch_size):
+    """Analyses the jobs behind a progress bar in seconds of sound."""
+    total = sum(seconds(job.path) for job in jobs)
+    # none where nobody watches: output to a file or another program
+    with tqdm(total=round(total), unit="s", desc="heard", disable=None) as bar:
+        jobs = model.analyse_jobs(jobs, batch_size, bar.update)
+        try:
+            yield from jobs
+        finally:
+            jobs.close()
+
+
+def seconds(path):
+    """Length of a recording as its header says, 0 where it has none."""
+    try:
+        return sf.info(str(path)).duration
+    except (sf.SoundFileError, OSError):
+        return 0
+
+
+def finish(job):
+    """Writes JSON and picture of a finished recording; returns its rows of the summary."""
+    if job.error is not None:
+        return []
+    analyses = job.analyses()
+    one = analyses[0].to_dict()
+    if job.channels == "separate":
+        shared = {key: one[key] for key in ("path", "duration", "sample_rate")}
+        one = {**shared, "channels": [analysis.to_dict() for analysis in analyses]}
+    text = json.dumps(one, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(job.base.with_name(job.base.name + ".json"), text + "\n")
+    if job.plot is not None:
+        job.plot.save(job.base.with_name(job.base.name + ".png"), analyses)
+    return [row(job, analysis) for analysis in analyses]
+
+
+def row(job, analysis):
+    """One line of the summary."""
+    probabilities = analysis.probabilities or {}
+    return {
+        "file": str(job.path),
+        "channel": "" if analysis.channel is None else analysis.channel,
+        "duration": round(analysis.duration, 3),
+        "sample_rate": analysis.sample_rate,
+        "emotion": analysis.emotion or "",
+        "probability": rounded(probabilities.get(analysis.emotion), 4),
+        "snr_db": rounded(analysis.snr_db, 2),
+        "speech_seconds": round(analysis.speech_seconds, 2),
+        "segments": "; ".join(f"{s.start:.1f}-{s.end:.1f} {s.emotion}" for s in analysis.segments),
+        **{f"p_{name}": rounded(value, 4) for name, value in probabilities.items()},
+        "enhanced": analysis.enhanced_path or "",
+        "warnings": "; ".join(analysis.warnings),
+        "error": "",
+    }
+
+
+def rounded(value, digits):
+    """A number for a table, empty where there is none."""
+    return "" if value is None else round(value, digits)
+
+
+def write_summary(path, rows, failures):
+    """One CSV for all recordings, those that failed among them."""
+    rows = rows + [{"file": name, "error": error} for name, error in failures.items()]
+    first = ["file", "channel", "duration", "sample_rate", "emotion", "probability", "snr_db",
+             "speech_seconds", "segments"]  # fmt: skip
+    emotions = list(dict.fromkeys(key for r in rows for key in r if key.startswith("p_")))
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            fields = [*first, *emotions, "enhanced", "warnings", "error"]
+            table = csv.DictWriter(file, fields, restval="", lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path, text):
+    """Writes a text file that appears when it is finished."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def print_table(rows, failures, out):
+    """What was found, in the terminal; what failed, after it."""
+    cells = [COLUMNS]
+    for r in rows:
+        spans = r["segments"].split("; ") if r["segments"] else []
+        more = f" … ({len(spans)} segments)" if len(spans) > SEGMENTS_SHOWN else ""
+        channel = "" if r["channel"] == "" else f" [{r['channel']}]"
+        cells.append(
+            (
+                shorter(r["file"]) + channel,
+                f"{r['duration']:.1f}",
+                r["emotion"] or "–",
+                "–" if r["probability"] == "" else f"{r['probability']:.2f}",
+                "–" if r["snr_db"] == "" else f"{r['snr_db']:.1f}",
+                f"{r['speech_seconds']:.1f}",
+                "; ".join(spans[:SEGMENTS_SHOWN]) + more,
+            )
+        )
+    if rows:
+        widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+        for line in cells:
+            text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths))
+            print(text.rstrip())
+    if failures:
+        print(f"\n{len(failures)} could not be analysed:", file=sys.stderr)
+        for name, error in failures.items():
+            text = error if error.startswith(name) else f"{name}: {error}"
+            print(f"  {text}", file=sys.stderr)
+    print(f"\n{out / SUMMARY}")
+
+
+def shorter(name):
+    """A path for a table, its beginning left out where it is long."""
+    longest = max(LONGEST_NAME, shutil.get_terminal_size().columns // 3)
+    return name if len(name) <= longest else "…" + name[-longest + 1 :]

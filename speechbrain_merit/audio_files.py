@@ -1,0 +1,257 @@
+"""Reading and writing recordings block by block: any rate, channels and format of soundfile.
+
+Nothing here holds a whole recording, the input is opened for reading alone, and an output appears
+under its name when it is finished, or not at all.
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
+
+BLOCK_SECONDS = 4.0
+#: Shorter than this, a recording holds not even one syllable.
+SHORTEST_SECONDS = 0.1
+#: Some formats announce a buffer more than they hold.
+SLACK_SECONDS = 0.05
+CHANNELS = ("mix", "separate")
+#: What enhanced files are written as, by suffix, where the format's default is not wanted.
+SUBTYPES = {"WAV": "PCM_16", "FLAC": "PCM_16"}
+
+
+class AudioError(ValueError):
+    """A recording that cannot be read or written; the message says which and why."""
+
+
+class AudioReader:
+    """A recording as blocks at 16 kHz.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+    channels : str
+        ``mix`` averages them into one, ``separate`` keeps each.
+
+    Attributes
+    ----------
+    rate, n_channels, n_frames : int
+        Of the file, as it announces them.
+    warnings : list of str
+        What was wrong and passed over; complete after the last block.
+
+    Raises
+    ------
+    AudioError
+        No file, no format that soundfile reads, empty, or shorter than 0.1 s.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> sf.write(path, np.zeros((8000, 2)), 8000)
+    >>> reader = AudioReader(path, channels="separate")
+    >>> sum(block.shape[1] for block in reader.blocks()), reader.kept
+    (16000, 2)
+    """
+
+    def __init__(self, path, channels="mix"):
+        if channels not in CHANNELS:
+            raise ValueError(f"channels is {channels!r}: choose one of {', '.join(CHANNELS)}.")
+        self.path, self.channels, self.warnings = Path(path), channels, []
+        self.before = self.fingerprint()
+        try:
+            info = sf.info(str(path))
+        except (sf.SoundFileError, OSError) as error:
+            raise AudioError(f"{path}: no recording that can be read: {reason(error)}") from error
+        self.rate, self.n_channels, self.n_frames = info.samplerate, info.channels, info.frames
+        self.float = info.subtype in ("FLOAT", "DOUBLE")
+        self.kept = self.n_channels if channels == "separate" else 1
+        self.seconds = self.n_frames / self.rate
+        if self.n_frames == 0:
+            raise AudioError(f"{path}: is empty.")
+        if self.seconds < SHORTEST_SECONDS:
+            raise AudioError(
+                f"{path}: lasts {1000 * self.seconds:.0f} ms; at least "
+                f"{1000 * SHORTEST_SECONDS:.0f} ms are needed."
+            )
+
+    def fingerprint(self):
+        """What changes when someone writes to the file."""
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise AudioError(f"{self.path}: cannot be read: {reason(error)}") from error
+        if not self.path.is_file():
+            raise AudioError(f"{self.path}: is no file.")
+        return status.st_size, status.st_mtime_ns, status.st_ino
+
+    def blocks(self):
+        """Yields float32 samples (channels, n) at 16 kHz.
+
+        Raises
+        ------
+        AudioError
+            The file cannot be decoded, holds NaN or infinity, or changed while it was read.
+        """
+        resampler = None
+        if self.rate != SAMPLE_RATE:
+            resampler = soxr.ResampleStream(self.rate, SAMPLE_RATE, self.kept, dtype="float32")
+        read = 0
+        for block in self.decoded():
+            read += len(block)
+            block = block.mean(axis=1, keepdims=True) if self.channels == "mix" else block
+            if resampler is not None:
+                block = resampler.resample_chunk(block)
+            if len(block):
+                yield np.ascontiguousarray(block.T)
+        if resampler is not None:
+            block = resampler.resample_chunk(np.zeros((0, self.kept), np.float32), last=True)
+            if len(block):
+                yield np.ascontiguousarray(block.T)
+        if self.fingerprint() != self.before:
+            raise AudioError(
+                f"{self.path}: changed while it was read; start again when it is whole."
+            )
+        if read == 0:
+            raise AudioError(f"{self.path}: announces {self.seconds:.1f} s and holds nothing.")
+        if self.n_frames - read > SLACK_SECONDS * self.rate:
+            self.warnings.append(
+                f"cut off: {read / self.rate:.2f} s of the {self.seconds:.2f} s it announces"
+            )
+        self.n_frames, self.seconds = read, read / self.rate
+
+    def decoded(self):
+        """Yields blocks (n, channels) of the file at its own rate."""
+        read, size = 0, round(BLOCK_SECONDS * self.rate)
+        try:
+            with sf.SoundFile(str(self.path)) as file:
+                while len(block := file.read(size, dtype="float32", always_2d=True)):
+                    finite = np.isfinite(block)
+                    if not finite.all():
+                        place = (read + int(np.argmin(finite.all(axis=1)))) / self.rate
+                        raise AudioError(
+                            f"{self.path}: NaN or infinite samples from {place:.2f} s on."
+                        )
+                    read += len(block)
+                    yield block
+        except (sf.SoundFileError, OSError) as error:
+            raise AudioError(
+                f"{self.path}: cannot be decoded after {read / self.rate:.1f} s: {reason(error)}"
+            ) from error
+
+
+def reason(error):
+    """The last part of an error's message, without the path that soundfile repeats."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).rsplit(": ", 1)[-1].strip() or type(error).__name__
+
+
+class AudioWriter:
+    """Writes blocks at 16 kHz to a file that appears when it is finished.
+
+    Arguments
+    ---------
+    path : str or Path
+        Its suffix chooses the format.
+    channels : int
+        How many.
+    rate : int
+        Of the file; blocks are resampled to it.
+    as_float : bool
+        Store float samples where the format can, as an input of floats needs, which may exceed
+        full scale.
+
+    Raises
+    ------
+    AudioError
+        The place cannot be written to, or no such format.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("b.wav")
+    >>> with AudioWriter(path, channels=1, rate=8000) as writer:
+    ...     writer.write(np.zeros((1, 16000), np.float32))
+    >>> sf.info(str(path)).frames
+    8000
+    """
+
+    def __init__(self, path, channels, rate=SAMPLE_RATE, as_float=False):
+        self.path, self.rate, self.clipped = Path(path), rate, 0
+        form = self.path.suffix.lstrip(".").upper()
+        form = {"AIF": "AIFF", "OGA": "OGG", "OPUS": "OGG"}.get(form, form)
+        if form not in sf.available_formats():
+            raise AudioError(f"{path}: no format is known by the suffix {self.path.suffix!r}.")
+        subtype = "OPUS" if self.path.suffix.lower() == ".opus" else SUBTYPES.get(form)
+        if as_float and sf.check_format(form, "FLOAT"):
+            subtype = "FLOAT"
+        self.bounded = subtype != "FLOAT"
+        self.partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.part")
+        self.resampler = None
+        if rate != SAMPLE_RATE:
+            self.resampler = soxr.ResampleStream(SAMPLE_RATE, rate, channels, dtype="float32")
+        self.channels, self.given, self.written = channels, 0, 0
+        try:
+            self.file = sf.SoundFile(
+                str(self.partial), "w", rate, channels, subtype=subtype, format=form
+            )
+        except (sf.SoundFileError, OSError, ValueError) as error:
+            self.partial.unlink(missing_ok=True)
+            raise AudioError(f"{path}: cannot be written: {reason(error)}") from error
+
+    def write(self, block):
+        """Takes samples (channels, n) at 16 kHz."""
+        self.given += block.shape[1]
+        block = np.ascontiguousarray(block.T)
+        if self.resampler is not None:
+            block = self.resampler.resample_chunk(block)
+        self.put(block)
+
+    def put(self, block):
+        """Writes samples (n, channels) at the file's rate."""
+        if self.bounded:
+            self.clipped += int((np.abs(block) > 1).sum())
+            block = block.clip(-1, 1)
+        try:
+            self.file.write(block)
+        except (sf.SoundFileError, OSError) as error:
+            raise AudioError(f"{self.path}: cannot be written: {reason(error)}") from error
+        self.written += len(block)
+
+    def finish(self, n_frames=None):
+        """Completes the file, ``n_frames`` long if given, and puts it in its place."""
+        if self.resampler is not None:
+            self.put(
+                self.resampler.resample_chunk(np.zeros((0, self.channels), np.float32), last=True)
+            )
+        missing = 0 if n_frames is None else n_frames - self.written
+        if missing > 0:  # a resampler may round down
+            self.put(np.zeros((missing, self.channels), np.float32))
+        try:
+            if missing < 0:
+                self.file.truncate(n_frames)
+            self.file.close()
+            os.replace(self.partial, self.path)
+        except (sf.SoundFileError, OSError) as error:
+            raise AudioError(f"{self.path}: cannot be written: {reason(error)}") from error
+
+    def discard(self):
+        """Removes what was written so far."""
+        self.file.close()
+        self.partial.unlink(missing_ok=True)
+
+    def __enter__(self):
+        """The writer itself."""
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        """Completes the file, or removes it after an error."""
+        if kind is None:
+            self.finish()
+        else:
+            self.discard()
