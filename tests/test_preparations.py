@@ -265,6 +265,13 @@ def test_emotale_lists_what_table_and_disk_do_not_share(prepare, emotale, tmp_pa
         prepare("EmoTale", emotale)
 
 
+def test_without_labels_every_utterance_is_taken_for_its_attributes(prepare, emotale):
+    rows = prepare("EmoTale", emotale, labels=[])
+    assert sizes(rows) == [5 * 22, 5 * 4, 5 * 4]
+    assert {row["emo"] for row in rows["test"].values()} == {*LABELS, "bored"}
+    assert all("arousal" in row for row in rows["train"].values())
+
+
 def test_the_real_emotale(prepare, shared_data):
     rows = prepare("EmoTale", shared_data / "speech" / "EmoTale")
     assert sizes(rows) == [440, 80, 120]

@@ -129,7 +129,7 @@ def load_manifest(path, labels=None, replacements=None):
     path : str or Path
         The JSON file.
     labels : list of str, optional
-        The label set; if given, each row's ``emo`` has to be one of them.
+        The label set; if any are given, each row's ``emo`` has to be one of them.
     replacements : dict, optional
         Values for the placeholders, such as ``{"data_root": folder}``.
 
@@ -184,7 +184,7 @@ def _check_row(place, row, labels):
     duration = row.get("duration")
     if not isinstance(duration, (int, float)) or not 0 < duration < float("inf"):
         raise ValueError(f"{place} has the duration {duration!r}: it must be seconds above 0.")
-    if labels is not None and row.get("emo") not in labels:
+    if labels and row.get("emo") not in labels:
         raise ValueError(
             f"{place} has the label {row.get('emo')!r}, but the labels are {list(labels)}. Add it "
             f"to `labels` in the corpus's YAML, or map or leave it out in its preparation."

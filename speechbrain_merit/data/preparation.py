@@ -47,7 +47,8 @@ def check_labels(labels, available, corpus):
     Raises
     ------
     PreparationError
-        If there are fewer than two labels, one twice, or one that the corpus does not have.
+        If there is a single label, one twice, or one that the corpus does not have. None at all is
+        right for systems that learn attributes alone.
 
     Example
     -------
@@ -62,7 +63,7 @@ def check_labels(labels, available, corpus):
             raise PreparationError(
                 f"labels: {corpus} has no {label!r}; it has {', '.join(available)}."
             )
-    if len(labels) < 2 or len(set(labels)) < len(labels):
+    if len(labels) == 1 or len(set(labels)) < len(labels):
         raise PreparationError(f"labels: {labels} has to name two or more labels, each one once.")
 
 
@@ -148,8 +149,8 @@ def _check_splits(corpus, data_folder, rows, labels):
     for split, utterances in rows.items():
         if not utterances:
             raise PreparationError(
-                f"{corpus}: the split {split!r} is empty: {data_folder} holds no utterance of it "
-                f"with one of the labels {', '.join(labels)}."
+                f"{corpus}: the split {split!r} is empty: {data_folder} holds no utterance of it"
+                + (f" with one of the labels {', '.join(labels)}." if labels else ".")
             )
         for key, row in utterances.items():
             if owner.setdefault(key, split) != split:

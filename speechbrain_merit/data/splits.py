@@ -25,7 +25,7 @@ def split_by_speaker(corpus, utterances, splits, labels, merge_labels=None):
     splits : dict
         ``{split: speakers}``.
     labels : list of str
-        The labels that are wanted.
+        The labels that are wanted; with none named, all are.
     merge_labels : dict, optional
         ``{label: label}``: the first counts as the second, such as excited as happy.
 
@@ -47,7 +47,7 @@ def split_by_speaker(corpus, utterances, splits, labels, merge_labels=None):
     """
     merge_labels = merge_labels or {}
     for label, other in merge_labels.items():
-        if other not in labels:
+        if labels and other not in labels:
             raise PreparationError(
                 f"merge_labels: {label} is to count as {other}, which is none of the labels "
                 f"{', '.join(labels)}."
@@ -61,7 +61,7 @@ def split_by_speaker(corpus, utterances, splits, labels, merge_labels=None):
                 "does not have: take the file out, or add the speaker to a split."
             )
         emotion = merge_labels.get(row["emo"], row["emo"])
-        if emotion in labels:
+        if emotion in labels or not labels:
             rows[split_of[row["spk_id"]]][name] = {**row, "emo": emotion}
         else:
             left_out[emotion] += 1
