@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 import re
 from pathlib import Path
 
@@ -145,7 +146,17 @@ def parse(arguments):
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)
+    if os.sep in str(overrides.get("corpus")) and "output_folder" not in overrides:
+        overrides["output_folder"] = results_folder(hparams_file, overrides)
     return Path(hparams_file), run_opts, overrides
+
+
+def results_folder(hparams_file, overrides):
+    """The YAML's ``output_folder`` with the names of corpora that are given by their paths."""
+    tree = yaml.compose(Path(hparams_file).read_text(encoding="utf-8"))
+    values = {key.value: value.value for key, value in tree.value} | overrides
+    values["corpus"] = ",".join(Path(name).name for name in overrides["corpus"].split(","))
+    return re.sub(r"<(\w+)>", lambda key: str(values[key[1]]), values["output_folder"])
 
 
 def check_keys(hparams_file, overrides):
