@@ -13,6 +13,14 @@ from torch import nn
 from speechbrain_merit.lobes.spectrum import sample_counts
 
 
+def first(output):
+    """The states alone, where a module of transformers may give more in a tuple with them.
+
+    Which of its modules do differs between its models and its versions.
+    """
+    return output[0] if isinstance(output, tuple) else output
+
+
 def check_finite(hidden, wavs):
     """Stops at hidden states (L, B, T, D) that hold infinity or no number, and names the first.
 

@@ -7,7 +7,7 @@ et al. (arXiv 2006.11477).
 import torch
 from torch import nn
 
-from speechbrain_merit.lobes.hidden import Encoder
+from speechbrain_merit.lobes.hidden import Encoder, first
 from speechbrain_merit.lobes.level import normalise_rms
 from speechbrain_merit.lobes.spectrum import sample_counts
 
@@ -74,9 +74,7 @@ class SelfSupervisedHidden(Encoder):
         features = self.convolve(wavs, counts)
         inside = torch.arange(features.shape[1], device=wavs.device)
         inside = inside < self.frames(counts).unsqueeze(1)
-        projected = self.model.feature_projection(features)
-        if isinstance(projected, tuple):  # HuBERT returns the projection alone
-            projected = projected[0]
+        projected = first(self.model.feature_projection(features))
         mask = None if bool(inside.all()) else inside
         states = layer_states(self.model.encoder, projected, mask)
         return torch.stack(states) * inside[None, :, :, None]
@@ -95,7 +93,7 @@ def layer_states(encoder, projected, mask):
     def keep(layer, given, named, output):
         if not states:
             states.append(given[0] if given else named["hidden_states"])
-        states.append(output[0] if isinstance(output, tuple) else output)
+        states.append(first(output))
 
     hooks = [layer.register_forward_hook(keep, with_kwargs=True) for layer in encoder.layers]
     try:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank
 
-from speechbrain_merit.lobes.hidden import Encoder
+from speechbrain_merit.lobes.hidden import Encoder, first
 from speechbrain_merit.lobes.level import normalise_rms
 from speechbrain_merit.lobes.spectrum import HOP, N_BINS, N_FFT, SAMPLE_RATE, sample_counts, stft
 
@@ -84,6 +84,6 @@ class WhisperHidden(Encoder):
         attention = None if bool(inside.all()) else inside[:, None, None, :]
         all_states = [states]
         for layer in self.model.layers:
-            states = layer(states, attention)
+            states = first(layer(states, attention))
             all_states.append(states)
         return torch.stack(all_states) * inside[None, :, :, None]
