@@ -9,6 +9,7 @@ from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from torch.utils.data import DataLoader
 
 from speechbrain_merit import losses
+from speechbrain_merit.metrics.attributes import attribute_scores
 from speechbrain_merit.metrics.emotion import emotion_scores
 
 
@@ -27,7 +28,7 @@ class MeritBrain(sb.Brain):
         return self.modules.model(wavs, lengths)
 
     def compute_objectives(self, predictions, batch, stage):
-        """The weighted sum of the emotion, enhancement, balance and z terms."""
+        """The weighted sum of the emotion, attribute, enhancement, balance and z terms."""
         terms = {}
         if predictions.logits is not None:
             terms["emotion"] = losses.emotion_loss(
@@ -35,6 +36,10 @@ class MeritBrain(sb.Brain):
                 batch.emotion.data.squeeze(1),
                 self.hparams.class_weights.to(self.device),
                 self.hparams.label_smoothing if stage == sb.Stage.TRAIN else 0.0,
+            )
+        if predictions.attributes is not None:
+            terms["attribute"] = losses.attribute_loss(
+                predictions.attributes, batch.attributes.data
             )
         if predictions.estimate is not None:
             terms.update(self.enhancement_terms(predictions, batch, stage))
@@ -79,6 +84,7 @@ class MeritBrain(sb.Brain):
         """Empties the records; frees the encoder when its epoch has come."""
         self.sums, self.n_batches, self.si_sdr = {}, 0, []
         self.truth, self.probabilities, self.conditions = [], [], []
+        self.ratings, self.rated = [], []
         if stage == sb.Stage.TRAIN:
             # so that dropout after an interrupt is what it would have been without
             torch.manual_seed(self.hparams.seed + epoch)
@@ -91,10 +97,15 @@ class MeritBrain(sb.Brain):
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
         self.n_batches += 1
-        if stage != sb.Stage.TRAIN and predictions.logits is not None:
+        if stage == sb.Stage.TRAIN:
+            return
+        self.conditions += batch.snr_db.tolist()
+        if predictions.logits is not None:
             self.truth += batch.emotion.data.squeeze(1).tolist()
             self.probabilities += predictions.logits.float().softmax(dim=-1).cpu().tolist()
-            self.conditions += batch.snr_db.tolist()
+        if predictions.attributes is not None:
+            self.ratings += batch.attributes.data.tolist()
+            self.rated += predictions.attributes.float().cpu().tolist()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage; after validation, lowers the rates and keeps the best checkpoint."""
@@ -112,25 +123,37 @@ class MeritBrain(sb.Brain):
         )
 
     def validation_scores(self):
-        """F1-macro averaged over SNRs, SI-SDR improvement, and the score of the checkpoint.
+        """F1-macro and CCC averaged over SNRs, SI-SDR improvement, and the checkpoint's score.
 
-        score = F1-macro + si_sdr_score_weight · SI-SDR improvement in dB, of the tasks there are.
+        score = F1-macro + CCC + si_sdr_score_weight · SI-SDR improvement in dB, of the tasks there
+        are; CCC is the mean over the attributes.
         """
         scores = {"score": 0.0}
         if self.truth:
-            by_snr = {}
-            for truth, probabilities, snr in zip(self.truth, self.probabilities, self.conditions):
-                by_snr.setdefault(snr, []).append((truth, probabilities))
             f1 = [
-                emotion_scores(*map(list, zip(*rows)), self.hparams.labels)["f1_macro"]
-                for rows in by_snr.values()
+                emotion_scores(truth, probabilities, self.hparams.labels)["f1_macro"]
+                for truth, probabilities in self.by_condition(self.truth, self.probabilities)
             ]
             scores["f1_macro"] = float(sum(f1) / len(f1))
             scores["score"] += scores["f1_macro"]
+        if self.ratings:
+            ccc = [
+                attribute_scores(truth, rated, self.hparams.attributes)["ccc"] or 0.0
+                for truth, rated in self.by_condition(self.ratings, self.rated)
+            ]
+            scores["ccc"] = float(sum(ccc) / len(ccc))
+            scores["score"] += scores["ccc"]
         if self.si_sdr:
             scores["si_sdr_gain"] = sum(self.si_sdr) / len(self.si_sdr)
             scores["score"] += self.hparams.si_sdr_score_weight * scores["si_sdr_gain"]
         return scores
+
+    def by_condition(self, truth, predicted):
+        """The pairs of truth and prediction of each SNR of the validation set."""
+        groups = {}
+        for pair, snr_db in zip(zip(truth, predicted), self.conditions):
+            groups.setdefault(snr_db, []).append(pair)
+        return [tuple(map(list, zip(*pairs))) for pairs in groups.values()]
 
     def anneal(self, epoch):
         """Sets the learning rates of the next epoch; returns those of the one that ended."""

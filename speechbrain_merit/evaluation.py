@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
+from speechbrain_merit.metrics.attributes import attribute_scores
 from speechbrain_merit.metrics.emotion import emotion_scores
 from speechbrain_merit.metrics.enhancement import mean_scores, score_utterances
 from speechbrain_merit.metrics.report import Example, write_report
@@ -23,6 +24,7 @@ from speechbrain_merit.training_log import read_curves
 logger = get_logger(__name__)
 
 EMOTION_KEYS = ("f1_macro", "f1_macro_ci", "f1_micro", "uar", "recall", "confusion", "ece")
+NO_EMOTION = "unlabelled"  # of an example, where the system names none
 ENHANCEMENT_KEYS = tuple(
     name + suffix
     for name in ("pesq", "stoi", "si_sdr", "ssnr", "ssnr_sb")
@@ -65,7 +67,8 @@ def evaluate(model, test_set, hparams, device):
         for output in tqdm(outputs, total=len(test_set), desc="scoring"):
             collected.add(output)
         scores = [None] * len(test_set)
-    rows = condition_rows(collected.utterances, scores, hparams["labels"])
+    names = hparams["labels"], hparams["attributes"]
+    rows = condition_rows(collected.utterances, scores, *names)
     write_report(
         folder,
         rows,
@@ -73,7 +76,7 @@ def evaluate(model, test_set, hparams, device):
         expert_use(collected.utterances, hparams["labels"]),
         read_curves(hparams["train_log"]),
         summary(hparams, model),
-        rows_by_corpus(collected.utterances, scores, hparams["labels"]),
+        rows_by_corpus(collected.utterances, scores, *names),
     )
     logger.info(f"Results: {folder / 'report.html'}")
     print((folder / "metrics.md").read_text(encoding="utf-8"))
@@ -107,6 +110,7 @@ def predictions(model, test_set, hparams, device):
                 "speaker": entry["spk_id"],
                 "corpus": entry.get("corpus"),
                 "truth": int(batch.emotion.data[i]),
+                **attribute_values(batch, output, i),
                 "probabilities": None
                 if output.logits is None
                 else output.logits[i].float().softmax(dim=-1).cpu().numpy(),
@@ -119,6 +123,16 @@ def predictions(model, test_set, hparams, device):
                 "noisy": wavs[i, :count].cpu().numpy(),
                 "enhanced": None if enhanced is None else enhanced[i, :count].cpu().numpy(),
             }
+
+
+def attribute_values(batch, output, i):
+    """What raters and model say of the attributes of an utterance; None without a head for them."""
+    if output.attributes is None:
+        return {"ratings": None, "rated": None}
+    return {
+        "ratings": batch.attributes.data[i].tolist(),
+        "rated": output.attributes[i].float().tolist(),
+    }
 
 
 class Collector:
@@ -141,7 +155,7 @@ class Collector:
             self.examples.append(
                 Example(
                     name=output["utterance"],
-                    label=self.labels[output["truth"]],
+                    label=self.labels[output["truth"]] if self.labels else NO_EMOTION,
                     predicted=None if p is None else self.labels[int(p.argmax())],
                     probabilities={} if p is None else dict(zip(self.labels, map(float, p))),
                     noise_set=output["noise_set"],
@@ -168,7 +182,7 @@ def example_ids(test_set, labels, n_examples):
         for name, entry in sorted(entries.items()):
             if (
                 (entry["asked_snr_db"], entry["noise_set"]) == (snr_db, noise_set)
-                and entry["emo"] == labels[index % len(labels)]
+                and (not labels or entry["emo"] == labels[index % len(labels)])
                 and entry["utterance"] not in used
             ):
                 chosen.append(name)
@@ -177,8 +191,11 @@ def example_ids(test_set, labels, n_examples):
     return set(chosen)
 
 
-def condition_rows(utterances, scores, labels):
-    """One row a condition, with the keys of ``metrics.json``; what a system lacks is None."""
+def condition_rows(utterances, scores, labels, attributes=()):
+    """One row a condition, with the keys of ``metrics.json``; what a system lacks is None.
+
+    Where there are attributes, rows also hold ``ccc`` and ``ccc_by_attribute``.
+    """
     by_condition = {}
     for utterance, score in zip(utterances, scores):
         key = (utterance["noise_set"], utterance["snr_db"])
@@ -190,20 +207,25 @@ def condition_rows(utterances, scores, labels):
         of_all, scores_of_all = zip(*members)
         if of_all[0]["probabilities"] is not None:
             row.update(emotion_row(of_all, labels))
+        if of_all[0]["rated"] is not None:
+            pairs = [[u[key] for u in of_all] for key in ("ratings", "rated")]
+            row.update(attribute_scores(*pairs, attributes))
         if scores_of_all[0] is not None:
             row.update(mean_scores(scores_of_all))
         rows.append(row)
     return rows
 
 
-def rows_by_corpus(utterances, scores, labels):
+def rows_by_corpus(utterances, scores, labels, attributes=()):
     """``{corpus: rows}`` of a test set that joins several corpora; of one corpus, empty."""
     members = {}
     for utterance, score in zip(utterances, scores):
         members.setdefault(utterance["corpus"], []).append((utterance, score))
     if len(members) < 2:
         return {}
-    return {name: condition_rows(*zip(*pairs), labels) for name, pairs in members.items()}
+    return {
+        name: condition_rows(*zip(*pairs), labels, attributes) for name, pairs in members.items()
+    }
 
 
 def emotion_row(utterances, labels):
@@ -222,7 +244,7 @@ def expert_use(utterances, labels):
     for utterance in utterances:
         for task, chosen in utterance["experts"].items():
             use = np.bincount(chosen.ravel(), minlength=utterance["n_experts"][task])
-            for emotion in (None, utterance["truth"]):
+            for emotion in [None] + [utterance["truth"]] * bool(labels):
                 key = (task, utterance["noise_set"], utterance["snr_db"], emotion)
                 counts[key] = counts.get(key, 0) + use
     return [

@@ -1,11 +1,14 @@
-"""The terms of the loss: emotion, enhancement, load balance and router z.
+"""The terms of the loss: emotion, attributes, enhancement, load balance and router z.
 
-B batch, N spectral frames, F bins, T encoder frames, E experts. Padding counts in none of them.
+B batch, A attributes, N spectral frames, F bins, T encoder frames, E experts. Padding counts in
+none of them.
 """
 
 import torch
 from speechbrain.nnet.losses import l1_loss
 from torch.nn import functional
+
+MIN_SPREAD = 1e-8  # of ratings in a batch: all the same, and the concordance is 0 / 0
 
 
 def class_weights(counts):
@@ -38,6 +41,42 @@ def emotion_loss(logits, target, weight=None, label_smoothing=0.0):
     return functional.cross_entropy(
         logits.float(), target, weight=weight, label_smoothing=label_smoothing
     )
+
+
+def attribute_loss(predicted, target):
+    """1 − concordance correlation over the batch, mean over the attributes that are rated in it.
+
+    Concordance: L. Lin, Biometrics 1989. A batch in which an attribute is rated fewer than twice
+    says nothing about it; without any, the loss is 0.
+
+    Arguments
+    ---------
+    predicted : torch.Tensor
+        Values (B, A).
+    target : torch.Tensor
+        Values (B, A) in 0 … 1, NaN where nobody rated.
+
+    Example
+    -------
+    >>> ratings = torch.tensor([[0.1, 0.9], [0.8, float("nan")]])
+    >>> attribute_loss(ratings.nan_to_num(), ratings)
+    tensor(0.)
+    """
+    predicted, rated = predicted.float(), torch.isfinite(target)
+    losses = [
+        1 - concordance(p[r], t[r])
+        for p, t, r in zip(predicted.T, target.T, rated.T)
+        if int(r.sum()) > 1
+    ]
+    return torch.stack(losses).mean() if losses else predicted.sum() * 0.0
+
+
+def concordance(predicted, target):
+    """Concordance correlation coefficient of two series (N)."""
+    gap = predicted.mean() - target.mean()
+    variances = predicted.var(correction=0) + target.var(correction=0)
+    covariance = ((predicted - predicted.mean()) * (target - target.mean())).mean()
+    return 2 * covariance / (variances + gap**2).clamp(min=MIN_SPREAD)
 
 
 def enhancement_loss(estimate, clean, lengths=None):

@@ -25,6 +25,7 @@ from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.mixing import NARROW, FixedMixer, NoiseBank, TrainingMixer
 from speechbrain_merit.data.pipeline import fixed_set, label_encoder, training_set
 from speechbrain_merit.evaluation import evaluate
+from speechbrain_merit.export_run import export_trained
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 from speechbrain_merit.losses import class_weights
 
@@ -91,9 +92,10 @@ def run(arguments):
         train_loader_kwargs={"batch_size": hparams["batch_size"], "shuffle": True, **loader},
         valid_loader_kwargs={"batch_size": hparams["test_batch_size"], **loader},
     )
+    brain.on_evaluate_start(max_key="score")
     if not hparams["skip_test"]:
-        brain.on_evaluate_start(max_key="score")
         evaluate(brain.model, test_set, hparams, brain.device)
+    export_trained(brain.model, valid_set, hparams, brain.device)
 
 
 def score(arguments):
@@ -234,8 +236,10 @@ def datasets(hparams):
     folders, manifests = prepare_noise({**hparams, "skip_prep": True})
     encoder = label_encoder(hparams["labels"])
     train = speech(hparams, "train_annotation")
-    counts = [sum(entry["emo"] == label for entry in train.values()) for label in hparams["labels"]]
-    hparams["class_weights"] = class_weights(counts)
+    labels, attributes = hparams["labels"], hparams["attributes"]
+    require_attributes(train, attributes, hparams["train_annotation"])
+    counts = [sum(entry["emo"] == label for entry in train.values()) for label in labels]
+    hparams["class_weights"] = class_weights(counts) if labels else None
     mixer = TrainingMixer(
         noise_bank(manifests["train"], folders["train"]),
         hparams["seed"],
@@ -250,12 +254,13 @@ def datasets(hparams):
     )
     valid = noise_bank(manifests["valid"], folders["valid"])
     return (
-        training_set(train, encoder, mixer, hparams["passes_per_epoch"]),
+        training_set(train, encoder, mixer, hparams["passes_per_epoch"], attributes),
         fixed_set(
             speech(hparams, "valid_annotation"),
             encoder,
             FixedMixer({"valid": valid}, SAMPLE_RATE, hparams["test_seed"]),
             [("valid", snr) for snr in hparams["valid_snrs"]],
+            attributes,
         ),
         None if hparams["skip_test"] else fixed_test_set(hparams, (folders, manifests)),
     )
@@ -276,7 +281,18 @@ def fixed_test_set(hparams, noise):
         label_encoder(hparams["labels"]),
         FixedMixer(banks, SAMPLE_RATE, hparams["test_seed"]),
         conditions,
+        hparams["attributes"],
     )
+
+
+def require_attributes(entries, attributes, manifest):
+    """Raises ValueError for an attribute that no utterance of a manifest is rated on."""
+    for name in attributes:
+        if all(entry.get(name) is None for entry in entries.values()):
+            raise ValueError(
+                f"attributes: no utterance of {manifest} has {name}. The corpus does not rate it, "
+                "or the manifest is older than the key: leave it out, or prepare the corpus again."
+            )
 
 
 def speech(hparams, key):
@@ -288,7 +304,7 @@ def speech(hparams, key):
         A row is wrong, or an utterance longer than the encoder can hear.
     """
     root = {"data_root": data_root(hparams)}
-    entries = load_manifest(hparams[key], hparams["labels"], root)
+    entries = load_manifest(hparams[key], hparams["labels"] or None, root)
     limit = hparams["encoder_module"].max_seconds
     cropped = key == "train_annotation" and hparams["crop_seconds"] is not None
     longest = max(entries, key=lambda name: entries[name]["duration"])

@@ -1,10 +1,12 @@
 """SpeechBrain datasets of mixtures: one for training, one for scoring under named conditions."""
 
 import speechbrain as sb
+import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 KEYS = ["id", "mixture", "clean", "snr_db", "emotion"]
+NO_LABEL = -1  # index of an utterance without an emotion, where none is asked for
 
 
 def label_encoder(labels):
@@ -22,7 +24,7 @@ def label_encoder(labels):
     return encoder
 
 
-def training_set(entries, encoder, mixer, passes=1):
+def training_set(entries, encoder, mixer, passes=1, attributes=()):
     """The training dataset: each item is mixed anew by a TrainingMixer.
 
     Arguments
@@ -35,6 +37,8 @@ def training_set(entries, encoder, mixer, passes=1):
         Draws the noise.
     passes : int
         How often an epoch holds each utterance, each time with a noise of its own.
+    attributes : list of str
+        Attributes of the rows to give, in this order.
 
     Returns
     -------
@@ -49,11 +53,15 @@ def training_set(entries, encoder, mixer, passes=1):
         yield mixed.clean
         yield mixed.snr_db
 
-    items = {f"{name}|{index}": entry for index in range(passes) for name, entry in entries.items()}
-    return DynamicItemDataset(items, [mixture, emotion_item(encoder)], KEYS)
+    items = {
+        f"{name}|{index}": {**entry, "row": entry}
+        for index in range(passes)
+        for name, entry in entries.items()
+    }
+    return DynamicItemDataset(items, [mixture, *label_items(encoder, attributes)], keys(attributes))
 
 
-def fixed_set(entries, encoder, mixer, conditions):
+def fixed_set(entries, encoder, mixer, conditions, attributes=()):
     """The dataset for validation and test: every utterance under every condition, longest first.
 
     Arguments
@@ -66,6 +74,8 @@ def fixed_set(entries, encoder, mixer, conditions):
         Gives the same mixture for the same utterance and condition, always.
     conditions : list
         Pairs (noise set, SNR in dB); (None, None) is clean.
+    attributes : list of str
+        Attributes of the rows to give, in this order.
 
     Returns
     -------
@@ -84,6 +94,7 @@ def fixed_set(entries, encoder, mixer, conditions):
     items = {
         f"{name}|{noise_set}|{snr_db}": {
             **entry,
+            "row": entry,
             "utterance": name,
             "noise_set": noise_set,
             "asked_snr_db": snr_db,
@@ -91,15 +102,31 @@ def fixed_set(entries, encoder, mixer, conditions):
         for noise_set, snr_db in conditions
         for name, entry in sorted(entries.items(), key=lambda item: -item[1]["duration"])
     }
-    return DynamicItemDataset(items, [mixture, emotion_item(encoder)], KEYS)
+    return DynamicItemDataset(items, [mixture, *label_items(encoder, attributes)], keys(attributes))
 
 
-def emotion_item(encoder):
-    """The pipeline step from the label's name to its index."""
+def keys(attributes):
+    """What an item holds: ``attributes`` only where there are any, since SpeechBrain pads all."""
+    return KEYS + ["attributes"] * bool(attributes)
 
-    @sb.utils.data_pipeline.takes("emo")
+
+def label_items(encoder, attributes):
+    """The pipeline steps from a row to the index of its label, and to its attributes (A).
+
+    An attribute that nobody rated is NaN. Without labels (``len(encoder) == 0``) the index is −1.
+    """
+
+    @sb.utils.data_pipeline.takes("row")
     @sb.utils.data_pipeline.provides("emotion")
-    def emotion(name):
-        return encoder.encode_label_torch(name)
+    def emotion(row):
+        if len(encoder) == 0:
+            return torch.tensor([NO_LABEL])
+        return encoder.encode_label_torch(row["emo"])
 
-    return emotion
+    @sb.utils.data_pipeline.takes("row")
+    @sb.utils.data_pipeline.provides("attributes")
+    def ratings(row):
+        values = [row.get(name) for name in attributes]
+        return torch.tensor([float("nan") if v is None else float(v) for v in values])
+
+    return emotion, ratings

@@ -41,8 +41,21 @@ class AttentiveStatisticsPooling(nn.Module):
         return torch.cat([mean, variance.clamp(min=MIN_VARIANCE).sqrt()], dim=-1)
 
 
+def build_head(names, width, hidden=None, dropout=0.5):
+    """An :class:`EmotionHead` with an output for each name, None where there are none.
+
+    Example
+    -------
+    >>> build_head(["arousal", "valence"], width=8).out.out_features
+    2
+    >>> build_head([], width=8) is None
+    True
+    """
+    return EmotionHead(width, len(names), hidden, dropout) if names else None
+
+
 class EmotionHead(nn.Module):
-    """Pooling → dropout → linear, LayerNorm, ReLU, dropout → classes.
+    """Pooling → dropout → linear, LayerNorm, ReLU, dropout → classes, or attributes.
 
     Arguments
     ---------

@@ -15,6 +15,7 @@ from speechbrain_merit.metrics.tables import condition, number
 # key, title, unit of the vertical axis
 METRICS = (
     ("f1_macro", "F1-macro", "F1"),
+    ("ccc", "Concordance of attributes", "CCC"),
     ("f1_micro", "F1-micro (accuracy)", "F1"),
     ("uar", "Unweighted average recall", "UAR"),
     ("ece", "Expected calibration error", "ECE"),

@@ -10,18 +10,21 @@ import pandas as pd
 HEADLINE = (
     ("f1_macro", "F1-macro", 3),
     ("uar", "UAR", 3),
+    ("ccc", "CCC", 3),
     ("pesq", "PESQ", 2),
     ("stoi", "STOI", 3),
     ("si_sdr", "SI-SDR (dB)", 1),
     ("ssnr", "SSNR (dB)", 1),
 )
-# the second one, before the recall of each class
+# the second one, before the recall of each class and the concordance of each attribute
 DETAIL = (
     ("f1_micro", "F1-micro", 3),
     ("ece", "ECE", 3),
     ("ssnr_sb", "SSNR-SB (dB)", 1),
     ("pesq_failed", "PESQ failed", 0),
 )
+# keys of a row that hold a value for each class or attribute
+NAMED = {"recall": "Recall", "ccc_by_attribute": "CCC"}
 ABSENT = "–"
 
 
@@ -148,17 +151,26 @@ def detail(rows):
     (['Condition', 'Recall sad'], [[('clean', ''), ('0.500', '')]])
     """
     shown = [column for column in DETAIL if _any(rows, column[0])]
-    labels = list(dict.fromkeys(label for row in rows for label in row.get("recall") or {}))
+    classes = [
+        (key, title, list(dict.fromkeys(name for row in rows for name in row.get(key) or {})))
+        for key, title in NAMED.items()
+    ]
     body = [
         [(condition(row), "")]
         + [
             (number(row.get(key), decimals), _aside(row, key, decimals))
             for key, _, decimals in shown
         ]
-        + [(number((row.get("recall") or {}).get(label), 3), "") for label in labels]
+        + [
+            (number((row.get(key) or {}).get(name), 3), "")
+            for key, _, names in classes
+            for name in names
+        ]
         for row in rows
     ]
-    return ["Condition", *(t for _, t, _ in shown), *(f"Recall {label}" for label in labels)], body
+    titles = [title for _, title, _ in shown]
+    titles += [f"{title} {name}" for _, title, names in classes for name in names]
+    return ["Condition", *titles], body
 
 
 def to_markdown(rows, by_corpus=None):
@@ -285,14 +297,15 @@ def _flat(row):
     for key, value in row.items():
         if key == "f1_macro_ci" and value is not None:
             flat["f1_macro_ci_low"], flat["f1_macro_ci_high"] = value
-        elif key == "recall" and value is not None:
-            flat.update({f"recall_{label}": score for label, score in value.items()})
+        elif key in NAMED and value is not None:
+            prefix = NAMED[key].lower()
+            flat.update({f"{prefix}_{name}": score for name, score in value.items()})
         elif key == "confusion" and value is not None:
             for label, counts in zip(labels, value, strict=True):
                 flat.update(
                     {f"confusion_{label}_as_{o}": c for o, c in zip(labels, counts, strict=True)}
                 )
-        elif key not in ("f1_macro_ci", "recall", "confusion"):
+        elif key not in ("f1_macro_ci", "confusion", *NAMED):
             flat[key] = value
     return flat
 
