@@ -33,6 +33,8 @@ REQUIRED = [
     "pesq>=0.0.4",  # compiled on installation: needs a C compiler and Python's headers
     "pystoi>=0.4.1",
     "soundfile>=0.12.1",
+    "soxr>=0.5",  # resampling of a stream of blocks
+    "silero-vad>=6,<7",  # whether anyone speaks; its weights travel in its package
     "matplotlib>=3.9",
     "jinja2>=3.1",
     "tqdm>=4.65",
@@ -44,6 +46,8 @@ TEST = [
     "setuptools>=64",  # tests/test_package.py reads this file through it
     "tensorboard>=2.16",  # train_logger: tensorboard
 ]
+# The models that travel with the package lie in a folder of their own in the repository.
+PRETRAINED = "speechbrain_merit.pretrained"
 DEV = ["ruff>=0.12", "yamllint>=1.35", "codespell[toml]>=2.3"]
 
 setup(
@@ -61,8 +65,13 @@ setup(
         "Topic :: Multimedia :: Sound/Audio :: Speech",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    packages=find_packages(include=["speechbrain_merit", "speechbrain_merit.*"]),
-    package_data={"speechbrain_merit.metrics": ["report.html.j2"]},
+    packages=find_packages(include=["speechbrain_merit", "speechbrain_merit.*"]) + [PRETRAINED],
+    package_dir={PRETRAINED: "pretrained"},
+    package_data={
+        "speechbrain_merit.metrics": ["report.html.j2"],
+        PRETRAINED: ["*/*.yaml", "*/*.ckpt", "*/*.txt", "*/*.py", "*/*.md"],
+    },
+    entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRED,
     extras_require={"test": TEST, "dev": TEST + DEV},

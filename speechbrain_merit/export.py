@@ -24,10 +24,12 @@ from speechbrain_merit.lobes.enhancement import EnhancementHead
 from speechbrain_merit.lobes.hidden import Encoder
 from speechbrain_merit.lobes.integration import MixtureOfExperts, WeightedSum
 from speechbrain_merit.lobes.merit import Merit
+from speechbrain_merit.lobes.quantised import Int8Linear, quantise
 from speechbrain_merit.lobes.spectrum import N_BINS, SAMPLE_RATE
 
 PRECISIONS = ("fp32", "fp16", "int8")
 OWN = "speechbrain_merit."  # modules whose objects become blocks of the YAML
+QUANTISER = "speechbrain_merit.lobes.quantised.quantise"
 ENCODER_FACTORY = "speechbrain_merit.lobes.encoder_config.encoder_from_config"
 
 #: The arguments of a class that it does not keep under their own names; ... leaves the default.
@@ -133,11 +135,13 @@ def write_pretrained(
         raise ValueError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}.")
     folder = Path(folder)
     refuse_other_folders(folder, overwrite)
-    wrapper = None
-    if precision == "int8":
-        model, wrapper = quantised(model)
+    if any(isinstance(module, Int8Linear) for module in model.modules()):
+        raise ValueError("This model has int8 weights already: export what it was made of.")
     facts = {"labels": list(labels), "temperature": float(temperature), **(facts or {})}
+    wrapper = QUANTISER if precision == "int8" else None
     text = hyperparams(model, {**facts, "weights": precision}, wrapper)
+    if precision == "int8":
+        model = quantise(copy.deepcopy(model).cpu().eval())
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
@@ -179,26 +183,19 @@ def replace_folder(new, folder):
 def stored(state, precision):
     """A state dict on the CPU at the precision it is stored in.
 
+    Beside int8 matrices, the rest is stored in half precision; their scales stay as they are.
+
     Example
     -------
     >>> stored({"weight": torch.ones(1)}, "fp16")["weight"].dtype
     torch.float16
     """
-    half = precision == "fp16"
     return {
-        key: value.detach().cpu().half() if half and value.is_floating_point() else value.cpu()
+        key: value.detach().cpu().half()
+        if precision != "fp32" and value.is_floating_point() and not key.endswith(".scale")
+        else value.detach().cpu()
         for key, value in state.items()
     }
-
-
-def quantised(model):
-    """A copy of a model with int8 matrices, and the name of the function that made it so."""
-    try:
-        from speechbrain_merit.lobes.quantised import quantise
-    except ImportError as error:
-        raise ValueError("int8 is not available in this version: take fp16.") from error
-    model = copy.deepcopy(model).cpu().eval()
-    return quantise(model), "speechbrain_merit.lobes.quantised.quantise"
 
 
 def hyperparams(model, facts, wrapper=None):
