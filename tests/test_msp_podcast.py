@@ -491,6 +491,13 @@ def test_attributes_that_the_consensus_lacks_come_from_the_raters(recipe, tmp_pa
     assert row["arousal"] == pytest.approx(1 / 6, abs=1e-6) and row["dominance"] == 1.0
 
 
+def test_without_labels_every_rated_utterance_is_taken(recipe, tmp_path):
+    found = prepare(recipe, build(tmp_path / "release", "2.0"), tmp_path / "save", [])
+    assert [len(found[split]) for split in SPLITS] == [60, 20, 20]
+    assert all("arousal" in row for row in found["train"].values())
+    assert {"other", "no agreement"} < {row["emo"] for row in found["train"].values()}
+
+
 def test_a_folder_that_is_no_release_says_what_is_missing(recipe, tmp_path):
     with pytest.raises(FileNotFoundError, match="data_folder is not set.*lab-msp"):
         prepare(recipe, None, tmp_path)

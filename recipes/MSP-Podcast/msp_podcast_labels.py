@@ -13,7 +13,7 @@ from collections import Counter
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.inspection import AUDIO_SUFFIXES
-from speechbrain_merit.data.listing import decode, some, table_rows
+from speechbrain_merit.data.listing import decode, scale_attribute, some, table_rows
 from speechbrain_merit.data.manifests import PreparationError
 
 logger = get_logger(__name__)
@@ -222,17 +222,11 @@ def _emotion(row, place):
 
 def _attributes(row, place):
     """Those of arousal, valence and dominance that there are, scaled to 0 … 1."""
-    found = {}
-    for name, column in ATTRIBUTES.items():
-        value = _number(row.get(column, ""), column, place)
-        if value is None:
-            continue
-        if not LOWEST <= value <= HIGHEST:
-            raise PreparationError(
-                f"{place}: {column} is {value:g}, not between {LOWEST} and {HIGHEST}."
-            )
-        found[name] = round((value - LOWEST) / (HIGHEST - LOWEST), 6)
-    return found
+    return {
+        name: scale_attribute(row[column], LOWEST, HIGHEST, f"{place}: {column}")
+        for name, column in ATTRIBUTES.items()
+        if row.get(column, "").lower() not in UNKNOWN
+    }
 
 
 def _number(text, column, place):

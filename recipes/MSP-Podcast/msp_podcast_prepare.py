@@ -67,7 +67,8 @@ def prepare_msp_podcast(
         The manifests to write: Train, Development (or Validation) and `test_split`. The other
         labelled test set, as far as its audio is there, goes beside them (``test2.json``).
     labels : list of str
-        Some of angry, sad, happy, surprised, fearful, disgust, contempt, neutral.
+        Some of angry, sad, happy, surprised, fearful, disgust, contempt, neutral. With none named,
+        for attributes alone, every utterance that was rated is taken.
     test_split : str
         Test1 or Test2.
     skip_prep : bool
@@ -159,7 +160,7 @@ def _choose(utterances, labels):
     """The utterances that are in a split and have one of the labels; the others are counted."""
     chosen, left_out, anonymous = {}, Counter(), 0
     for key, row in utterances.items():
-        if row["emo"] not in labels:
+        if row["emo"] not in labels if labels else row["emo"] == "no label":
             left_out[row["emo"]] += 1
         elif row["split"] is not None:
             chosen[key] = row
