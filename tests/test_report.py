@@ -22,6 +22,8 @@ LABELS = ("angry", "sad")
 EMOTION = {
     "f1_macro": 0.75,
     "f1_macro_ci": (0.6, 0.85),
+    "ccc": 0.6,
+    "ccc_by_attribute": {"arousal": 0.7, "valence": 0.5},
     "f1_micro": 0.74,
     "uar": 0.73,
     "ece": 0.1,
