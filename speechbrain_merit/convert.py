@@ -23,6 +23,7 @@ from speechbrain_merit.released.report import Report, compare_with_start, expert
 from speechbrain_merit.released.safe import UnreadableError, read_statistics
 
 ROUTINGS = ("hard", "dense")
+WINDOW_SECONDS = 12  # the longest utterance in training; longer recordings are heard in windows
 
 CARD = """\
 # Sparse MERIT, as its authors released it
@@ -48,10 +49,12 @@ class ConvertError(ValueError):
 
 
 def add_arguments(parser):
-    """Adds what :func:`convert` takes to an ``argparse`` parser."""
+    """Adds what :func:`convert` takes to an ``argparse`` parser; its ``run`` as ``run_name``."""
     parser.add_argument("src", metavar="SRC", help="the downloaded repository, or one run folder")
     parser.add_argument("out", metavar="OUT", help="the pretrained folder to make")
-    parser.add_argument("--run", metavar="NAME", help="the run, where SRC holds several")
+    parser.add_argument(
+        "--run", dest="run_name", metavar="NAME", help="the run, where SRC holds several"
+    )
     parser.add_argument(
         "--routing",
         choices=ROUTINGS,
@@ -118,9 +121,13 @@ def convert(src, out, run=None, routing="hard", wave=None):
             notes=contradictions(cfg, sizes),
         )
         card = CARD.format(run=report.run, labels=", ".join(keys.LABELS), report=report)
-        export.write_pretrained(out, model, list(keys.LABELS), card)
     except (files.ReleasedError, UnreadableError, FileExistsError) as error:
         raise ConvertError(str(error)) from error
+    facts = {"window_seconds": WINDOW_SECONDS}
+    try:
+        export.write_pretrained(out, model, list(keys.LABELS), card, facts=facts)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        raise ConvertError(f"{out} could not be written, and is not there: {error}") from error
     return report
 
 

@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-from argparse import ArgumentParser
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ import torch
 from tiny import pad
 
 from speechbrain_merit import export
-from speechbrain_merit.convert import ConvertError, add_arguments, convert
+from speechbrain_merit.__main__ import main
+from speechbrain_merit.convert import ConvertError, convert
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.released.report import compare_with_start
 from speechbrain_merit.released.safe import (
@@ -345,7 +345,7 @@ def test_a_pickle_of_a_numpy_array_is_refused(tmp_path):
 # All or nothing
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), RuntimeError("full")])
 def test_an_interrupted_conversion_leaves_nothing(run, monkeypatch, error):
     def break_off(state, path):
         path.write_bytes(b"half")
@@ -353,7 +353,8 @@ def test_an_interrupted_conversion_leaves_nothing(run, monkeypatch, error):
 
     before = sorted(run.parent.rglob("*"))
     monkeypatch.setattr(export.torch, "save", break_off)
-    with pytest.raises((KeyboardInterrupt, OSError)):
+    expected = KeyboardInterrupt if error is KeyboardInterrupt else ConvertError
+    with pytest.raises(expected, match=None if error is KeyboardInterrupt else "out .*full"):
         convert(run, run.parent / "out")
     assert sorted(run.parent.rglob("*")) == before
 
@@ -437,12 +438,46 @@ def test_the_comparison_with_the_start_errs_as_often_as_it_says():
         assert 0.036 < share < 0.164  # three standard deviations about 0.1
 
 
-def test_the_arguments_of_the_command_are_those_of_the_function(run, tmp_path):
-    parser = ArgumentParser()
-    add_arguments(parser)
-    given = vars(parser.parse_args([str(run), str(tmp_path / "out"), "--routing", "dense"]))
-    assert convert(**given).routing == "dense"
+def test_the_command_converts_and_says_what_it_found(run, tmp_path, capsys):
+    command = ["convert", str(run.parent), str(tmp_path / "out"), "--run", "run"]
+    assert main([*command, "--routing", "dense"]) == 0
+    assert "3 experts 96 → 40 → 24, routing dense" in capsys.readouterr().out
+    assert "routing: dense" in (tmp_path / "out" / "hyperparams.yaml").read_text()
+
+
+def test_the_command_names_the_runs_to_choose_from_and_ends_in_an_error(run, tmp_path, capsys):
+    reference.save_run(run.parent / "other", {"pool": {}})
+    assert main(["convert", str(run.parent), str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "choose one with --run: other, run" in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_routing_than_the_released_ones_is_refused(run, tmp_path):
     with pytest.raises(SystemExit):
-        parser.parse_args(["a", "b", "--routing", "soft"])
+        main(["convert", str(run), str(tmp_path / "out"), "--routing", "soft"])
     with pytest.raises(ConvertError, match="soft"):
-        convert(run, tmp_path / "other", routing="soft")
+        convert(run, tmp_path / "out", routing="soft")
+
+
+def test_files_longer_than_twelve_seconds_are_heard_in_windows_and_never_cut(tmp_path, states):
+    interface = convert_states(tmp_path, states)
+    assert interface.window_seconds == 12
+    (wave,) = waves(12 * 16000 + 4000)
+    enhanced = interface.enhance_batch(wave[None])[0]
+    assert enhanced.shape == wave.shape
+    # the start is far from any joint, and hears what the first window hears
+    _, expected, _ = reference.run_system(states, STATISTICS, wave[: 12 * 16000])
+    torch.testing.assert_close(enhanced[:96000], expected[:96000], rtol=0, atol=TOLERANCE)
+    assert enhanced[12 * 16000 :].abs().max() > 0.001
+
+
+def test_a_file_gives_what_its_wave_gives(tmp_path, states):
+    interface = convert_states(tmp_path, states)
+    (wave,) = waves(16000)
+    soundfile.write(tmp_path / "x.wav", wave.numpy(), 16000, subtype="FLOAT")
+    expected, clean, _ = reference.run_system(states, STATISTICS, wave)
+    probabilities = interface.classify_file(tmp_path / "x.wav")[0][0]
+    torch.testing.assert_close(probabilities, expected, rtol=0, atol=TOLERANCE)
+    enhanced = interface.enhance_file(tmp_path / "x.wav")
+    torch.testing.assert_close(enhanced, clean, rtol=0, atol=TOLERANCE)

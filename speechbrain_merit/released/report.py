@@ -14,9 +14,10 @@ SIGNIFICANCE = 0.01
 
 #: What the outcome of :func:`compare_with_start` means.
 VERDICTS = {
-    "as initialised": "nothing tells the weights from nn.Linear's start: this router never learnt",
-    "start, scaled": "nn.Linear's start but for its scale, which is what weight decay leaves where "
-    "no gradient comes: this router never learnt",
+    "as initialised": "nothing tells the weights from nn.Linear's start: no gradient reached this "
+    "router, as none can behind a hard choice",
+    "start, scaled": "nn.Linear's start but for its scale: weight decay alone moved this router, "
+    "and no gradient, as none can behind a hard choice",
     "differs": "the weights are not nn.Linear's start at any scale: this router learnt, or was "
     "started in another way",
 }
