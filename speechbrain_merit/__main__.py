@@ -152,7 +152,8 @@ def run_convert(arguments):
     from speechbrain_merit.convert import convert
 
     given = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "run_name")}
-    convert(**given, run=arguments.run_name)
+    print(convert(**given, run=arguments.run_name))
+    print(f"{arguments.out}: load it with MeritInterface.from_hparams, or merit analyse --model")
     return OK
 
 
