@@ -153,7 +153,8 @@ def run_convert(arguments):
 
     given = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "run_name")}
     print(convert(**given, run=arguments.run_name))
-    print(f"{arguments.out}: load it with MeritInterface.from_hparams, or merit analyse --model")
+    out = arguments.out
+    print(f"{out}: load it with MeritInterface.from_hparams, or merit analyse --model {out}")
     return OK
 
 

@@ -230,21 +230,22 @@ def random_ssl(
     feed_forward=48,
     channels=16,
     kernels=KERNELS,
+    kernel=16,
     n_buckets=320,
     new_spelling=False,
 ):
     """WavLM's state dict in Microsoft's names, lively enough that every part matters."""
     state = {"mask_emb": torch.rand(width)}
     before = 1
-    for i, kernel in enumerate(kernels):
+    for i, size in enumerate(kernels):
         name = f"feature_extractor.conv_layers.{i}"
-        scale = math.sqrt(2 / (before * kernel))
-        state[f"{name}.0.weight"] = scale * torch.randn(channels, before, kernel)
+        scale = math.sqrt(2 / (before * size))
+        state[f"{name}.0.weight"] = scale * torch.randn(channels, before, size)
         state.update(random_norm(f"{name}.2.1", channels))
         before = channels
     state.update(random_norm("layer_norm", channels))
     state.update(random_linear("post_extract_proj", width, channels, gain=3))
-    magnitude, direction = torch.rand(1, 1, 16) + 0.5, torch.randn(width, width // 4, 16)
+    magnitude, direction = torch.rand(1, 1, kernel) + 0.5, torch.randn(width, width // 4, kernel)
     names = ("weight_g", "weight_v")
     if new_spelling:
         names = ("parametrizations.weight.original0", "parametrizations.weight.original1")

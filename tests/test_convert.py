@@ -230,6 +230,16 @@ def test_a_missing_or_misshaped_key_is_named_with_what_was_expected(run, part, k
     assert message.count("expected") == 1
 
 
+def test_where_two_keys_differ_the_unusual_one_is_blamed(tmp_path):
+    states = reference.random_states(width=64, kernel=128)
+    run = reference.save_run(tmp_path / "run", states)
+    key = "encoder.pos_conv.0.weight_g"
+    spoil(run, "ssl", lambda state: state.update({key: torch.ones(1, 1, 64)}))
+    message = refused(run, "The files do not hold")
+    assert f"{key} has shape (1, 1, 64), expected (1, 1, 128)" in message
+    assert message.count("expected") == 1
+
+
 def test_a_layer_or_an_expert_that_is_missing_whole_is_named(run):
     def cut(prefix):
         return lambda state: [state.pop(k) for k in list(state) if k.startswith(prefix)]

@@ -18,6 +18,7 @@ from speechbrain_merit.released.files import FILES, ReleasedError
 LABELS = ("angry", "sad", "happy", "neutral")
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions, as in every WavLM
 KERNELS = (10, 3, 3, 3, 3, 2, 2)
+POSITION_KERNEL = 128
 N_BUCKETS, MAX_DISTANCE = 320, 800  # of the relative positions
 GATE_WIDTH = 8  # outputs of the gate of the relative positions, two groups of four
 LSTM_LAYERS = 2
@@ -204,14 +205,15 @@ def tell_sizes(
         channels=tuple(Unknown(f"channels.{i}") for i in range(len(strides))),
         kernels=tuple(Unknown(f"kernels.{i}") for i in range(len(strides))),
     )
-    # a single convolution shows its kernel: where it is missing, the usual width is expected
-    votes = {f"kernels.{i}": Counter({width: 0}) for i, width in enumerate(kernels)}
+    # Of these sizes one or two tensors speak: the usual one counts where none does, or two differ.
+    votes = {f"kernels.{i}": Counter({width: 0.5}) for i, width in enumerate(kernels)}
+    votes["position_kernel"] = Counter({POSITION_KERNEL: 0.5})
     for part, (rows, _) in TABLE.items():
         for key, shape, _ in rows(unknown):
             tensor = states[part].get(key)
             if tensor is not None and tensor.dim() == len(shape):
                 for name, size in zip(shape, tensor.shape):
-                    if isinstance(name, Unknown):
+                    if isinstance(name, Unknown) and size:
                         votes.setdefault(name, Counter())[size] += 1
 
     def told(name):
