@@ -141,7 +141,7 @@ class PlannedJob(FileJob):
         super().__init__(path, enhanced, arguments.keep_rate, arguments.channels, keep=False)
         self.wants_plot = arguments.plot
 
-    def blocks(self, labels, abstain):
+    def blocks(self, assembler):
         """Opens the recording, and a picture of it if one is wanted."""
         self.base.parent.mkdir(parents=True, exist_ok=True)
         if self.wants_plot:
@@ -149,7 +149,7 @@ class PlannedJob(FileJob):
 
             self.plot = Picture(self.path, self.channels)
             self.sinks.append(self.plot.add)
-        yield from super().blocks(labels, abstain)
+        yield from super().blocks(assembler)
 
 
 def progress(model, jobs, batch_size):
@@ -202,6 +202,7 @@ def row(job, analysis):
         "speech_seconds": round(analysis.speech_seconds, 2),
         "segments": "; ".join(f"{s.start:.1f}-{s.end:.1f} {s.emotion}" for s in analysis.segments),
         **{f"p_{name}": rounded(value, 4) for name, value in probabilities.items()},
+        **{f"a_{name}": rounded(value, 4) for name, value in analysis.attributes.items()},
         "enhanced": analysis.enhanced_path or "",
         "warnings": "; ".join(analysis.warnings),
         "error": "",
@@ -218,7 +219,7 @@ def write_summary(path, rows, failures):
     rows = rows + [{"file": name, "error": error} for name, error in failures.items()]
     first = ["file", "channel", "duration", "sample_rate", "emotion", "probability", "snr_db",
              "speech_seconds", "segments"]  # fmt: skip
-    emotions = list(dict.fromkeys(key for r in rows for key in r if key.startswith("p_")))
+    emotions = list(dict.fromkeys(key for r in rows for key in r if key[:2] in ("p_", "a_")))
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with open(partial, "w", newline="", encoding="utf-8") as file:

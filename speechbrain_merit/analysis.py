@@ -23,6 +23,9 @@ class Analysis:
         The likeliest emotion, or ``no_speech``; None for a model without an emotion head.
     probabilities : dict or None
         Emotion → calibrated probability; None where there is no speech.
+    attributes : dict
+        Attribute (such as arousal) → value, for a model that has a head for them and a recording
+        that holds speech.
     segments : list of Segment
         The emotion over time (:mod:`speechbrain_merit.timeline`).
     speech_seconds : float
@@ -40,6 +43,8 @@ class Analysis:
         Channel of the recording, from 0; None for a mix of all.
     sample_rate : int
         Of the recording.
+    joints : list of float
+        Seconds at which windows met; empty for a recording that was heard in one pass.
     warnings : list of str
         What was wrong with the recording and passed over.
     """
@@ -47,6 +52,7 @@ class Analysis:
     duration: float
     emotion: str | None = None
     probabilities: dict | None = None
+    attributes: dict = field(default_factory=dict)
     segments: list = field(default_factory=list)
     speech_seconds: float = 0.0
     snr_db: float | None = None
@@ -56,6 +62,7 @@ class Analysis:
     enhanced_path: str | None = None
     channel: int | None = None
     sample_rate: int = SAMPLE_RATE
+    joints: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
 
     def to_dict(self):
@@ -75,12 +82,14 @@ class Analysis:
             "emotion": self.emotion,
             "probabilities": self.probabilities
             and {name: round(value, 4) for name, value in self.probabilities.items()},
+            "attributes": {name: round(value, 4) for name, value in self.attributes.items()},
             "segments": [vars(segment) for segment in self.segments],
             "speech_seconds": round(self.speech_seconds, 2),
             "snr_db": None if self.snr_db is None else round(self.snr_db, 2),
             "enhanced_path": self.enhanced_path,
             "expert_frame_rate": FRAME_RATE if self.experts else None,
             "experts": {task: runs(chosen) for task, chosen in self.experts.items()},
+            "joints": [round(place, 3) for place in self.joints],
             "warnings": self.warnings,
         }
 
@@ -103,13 +112,14 @@ def runs(values):
 class Heard:
     """What the network made of one channel of one window.
 
-    ``enhanced`` (S), ``probabilities`` (classes), ``cells`` (cells, classes), ``cell_speech``
-    (cells), ``speech_seconds`` and ``experts`` task → (T), the last three over the part of the
-    window that counts.
+    ``enhanced`` (S), ``probabilities`` (classes) and ``attributes`` (A) of the whole window;
+    ``cells`` (cells, classes), ``cell_speech`` (cells), ``speech_seconds`` and ``experts`` task →
+    (T) of the part of it that counts.
     """
 
     enhanced: torch.Tensor | None = None
     probabilities: np.ndarray | None = None
+    attributes: np.ndarray | None = None
     cells: np.ndarray | None = None
     cell_speech: np.ndarray | None = None
     speech_seconds: float = 0.0
@@ -127,12 +137,16 @@ class Assembler:
         The emotions.
     abstain : bool
         Whether ``no_speech`` is an answer; without it, every second counts the same.
+    attributes : list of str
+        The attributes, where the model has a head for them.
     sinks : list
-        Called with (noisy, enhanced) samples (C, n), tensors, as these become final.
+        Called with (noisy, enhanced) samples (C, n), tensors, as these become final; enhanced is
+        None for a model without that head.
     """
 
-    def __init__(self, n_channels, labels, abstain=True, sinks=()):
-        self.n_channels, self.labels, self.abstain, self.sinks = n_channels, labels, abstain, sinks
+    def __init__(self, n_channels, labels, abstain=True, attributes=(), sinks=()):
+        self.n_channels, self.labels, self.attributes = n_channels, labels, attributes
+        self.abstain, self.sinks = abstain, sinks
         self.noisy, self.enhanced = Joiner(), Joiner()
         self.kept, self.removed = np.zeros(n_channels), np.zeros(n_channels)
         self.parts = [[] for _ in range(n_channels)]
@@ -141,23 +155,26 @@ class Assembler:
     def add(self, window, heard):
         """Takes the next window and what was heard of its channels (list of Heard)."""
         self.n_samples = window.start + window.end
+        noisy, enhanced = self.noisy.add(window, torch.from_numpy(window.wavs)), None
         if heard[0].enhanced is not None:
-            noisy = self.noisy.add(window, torch.from_numpy(window.wavs))
             enhanced = self.enhanced.add(window, torch.stack([h.enhanced for h in heard]))
             self.kept += enhanced.double().square().sum(dim=1).numpy()
             self.removed += (noisy - enhanced).double().square().sum(dim=1).numpy()
-            for sink in self.sinks:
-                sink(noisy, enhanced)
+        for sink in self.sinks:
+            sink(noisy, enhanced)
         for parts, one in zip(self.parts, heard):
             one.enhanced = None
             parts.append(((window.end - window.begin) / SAMPLE_RATE, one))
 
-    def probabilities(self, channel):
-        """Of the whole recording (classes): windows weighted by their seconds of speech."""
-        weights = [h.speech_seconds if self.abstain else s for s, h in self.parts[channel]]
-        rows = [h.probabilities for _, h in self.parts[channel]]
+    def mean(self, name, channel):
+        """``probabilities`` or ``attributes`` of all windows, weighted by their speech, or None."""
+        parts = self.parts[channel]
+        rows = [getattr(heard, name) for _, heard in parts]
+        if not rows or rows[0] is None:
+            return None
+        weights = [heard.speech_seconds if self.abstain else seconds for seconds, heard in parts]
         if not sum(weights):
-            weights = [seconds for seconds, _ in self.parts[channel]]
+            weights = [seconds for seconds, _ in parts]
         return np.average(rows, axis=0, weights=weights)
 
     def finish(self):
@@ -177,15 +194,21 @@ class Assembler:
         )
         if self.kept[channel] > 0 and self.removed[channel] > 0:
             result.snr_db = 10 * math.log10(self.kept[channel] / self.removed[channel])
-        if parts[0].probabilities is None:
-            return result
-        cells = np.concatenate([part.cells for part in parts])
+        result.joints = [place / SAMPLE_RATE for place in self.enhanced.meetings]
         speech = np.concatenate([part.cell_speech for part in parts])
-        result.segments = segments(cells, speech, result.duration, self.labels)
-        if all(segment.emotion == NO_SPEECH for segment in result.segments):
-            result.emotion = NO_SPEECH
-            return result
-        probabilities = self.probabilities(channel)
-        result.probabilities = dict(zip(self.labels, map(float, probabilities)))
-        result.emotion = self.labels[int(probabilities.argmax())]
+        if parts[0].cells is not None:
+            cells = np.concatenate([part.cells for part in parts])
+            result.segments = segments(cells, speech, result.duration, self.labels)
+            silent = all(segment.emotion == NO_SPEECH for segment in result.segments)
+        else:
+            silent = not speech.any()
+        probabilities = self.mean("probabilities", channel)
+        if probabilities is not None:
+            result.emotion = NO_SPEECH if silent else self.labels[int(probabilities.argmax())]
+        if not silent:
+            if probabilities is not None:
+                result.probabilities = dict(zip(self.labels, map(float, probabilities)))
+            if self.attributes:
+                values = self.mean("attributes", channel)
+                result.attributes = dict(zip(self.attributes, map(float, values)))
         return result

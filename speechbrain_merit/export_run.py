@@ -47,6 +47,7 @@ def write(folder, model, hparams, temperature, reason, precision="fp32", overwri
     facts = {
         "system": hparams["system"],
         "corpus": str(hparams["corpus"]),
+        "attributes": list(hparams.get("attributes") or []),
         "checkpoint": None if best is None else best.name,
     }
     card = model_card(hparams, precision, temperature, results_of(output), reason)

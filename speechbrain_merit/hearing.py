@@ -50,13 +50,16 @@ def hear(model, windows, tasks, temperature=1.0, over_time=True):
     if "se" in tasks:
         for one, wave, window in zip(heard, model.waves(output, wavs, lengths).cpu(), of):
             one.enhanced = wave[: window.wavs.shape[1]]
-    if "ser" in tasks:
+    if output.logits is not None:
         for one, row in zip(heard, (output.logits / temperature).softmax(dim=-1).cpu().numpy()):
             one.probabilities = row
+    if output.attributes is not None:
+        for one, row in zip(heard, output.attributes.cpu().numpy()):
+            one.attributes = row
     if over_time:
         add_experts(heard, of, output)
         add_speech(heard, of, wavs.cpu(), speech_frames(wavs, lengths))
-        if "ser" in tasks:
+        if output.logits is not None:
             add_cells(heard, of, output, model.emotion, temperature)
     channels = iter(heard)
     return [[next(channels) for _ in window.wavs] for window in windows]

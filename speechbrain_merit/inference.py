@@ -1,11 +1,13 @@
 """MeritInterface: from recordings to clean speech and its emotions, with a trained model."""
 
+import functools
 from pathlib import Path
 
 import torch
 from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
+from speechbrain_merit.analysis import Assembler
 from speechbrain_merit.hearing import hear
 from speechbrain_merit.jobs import FileJob, Job, run
 from speechbrain_merit.loading import require_files
@@ -197,7 +199,7 @@ class MeritInterface(Pretrained):
     def classified(self, jobs):
         """The emotions of recordings of any length: the mean over their windows."""
         jobs = self.done(jobs, ("ser",), over_time=False)
-        rows = [torch.from_numpy(job.assembler.probabilities(0)) for job in jobs]
+        rows = [torch.from_numpy(job.assembler.mean("probabilities", 0)) for job in jobs]
         return self.named(torch.stack(rows).float().to(self.device))
 
     def named(self, out_prob):
@@ -292,10 +294,13 @@ class MeritInterface(Pretrained):
         def through(windows):
             return hear(self.model, windows, tasks, temperature, over_time)
 
-        labels = self.hparams.labels
-        yield from run(
-            jobs, through, labels, self.window_seconds, batch_size, over_time, heard_seconds
+        assembler = functools.partial(
+            Assembler,
+            labels=self.hparams.labels,
+            attributes=getattr(self.hparams, "attributes", ()),
+            abstain=over_time,
         )
+        yield from run(jobs, through, assembler, self.window_seconds, batch_size, heard_seconds)
 
     def done(self, jobs, tasks, batch_size=1, progress=False, over_time=True):
         """The jobs when all are done; raises the error of the first that failed."""
@@ -307,9 +312,9 @@ class MeritInterface(Pretrained):
 
     def require(self, task):
         """Raises ValueError unless the model has a head for a task."""
-        if task not in self.tasks:
-            names = {"se": "enhancement", "ser": "emotion"}
-            raise ValueError(f"This model has no {names[task]} head.")
+        heads = {"se": "enhancement", "ser": "emotion"}
+        if getattr(self.model, heads[task]) is None:
+            raise ValueError(f"This model has no {heads[task]} head.")
 
     def on_device(self, wavs, lengths):
         """Waves and lengths as float32 where the model is.

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from speechbrain_merit.analysis import Assembler
 from speechbrain_merit.audio_files import AudioError, AudioReader, AudioWriter
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 from speechbrain_merit.windows import cut
@@ -43,11 +42,17 @@ class Job:
     def keep_enhanced(self):
         """Keeps the enhanced wave in memory."""
         self.pieces = []
-        self.sinks.append(lambda noisy, enhanced: self.pieces.append(enhanced))
+        self.sinks.append(lambda noisy, enhanced: enhanced is None or self.pieces.append(enhanced))
 
-    def blocks(self, labels, abstain):
-        """Opens the recording; yields its samples (C, n)."""
-        self.assembler = Assembler(len(self.wavs), labels, abstain, self.sinks)
+    def blocks(self, assembler):
+        """Opens the recording; yields its samples (C, n).
+
+        Arguments
+        ---------
+        assembler : callable
+            From the number of channels and the sinks to an Assembler.
+        """
+        self.assembler = assembler(len(self.wavs), sinks=self.sinks)
         yield self.wavs.cpu().numpy()
 
     def take(self, window, heard):
@@ -94,7 +99,7 @@ class FileJob(Job):
         self.keep_rate, self.channels, self.keep = keep_rate, channels, keep
         self.sinks, self.pieces, self.error, self.done = [], None, None, False
 
-    def blocks(self, labels, abstain):
+    def blocks(self, assembler):
         """Opens the files; yields the samples (C, n) of the recording at 16 kHz."""
         self.reader = reader = AudioReader(self.path, self.channels)
         if self.output is not None:
@@ -106,7 +111,7 @@ class FileJob(Job):
         short = self.output is None or reader.seconds <= KEPT_SECONDS
         if short if self.keep is None else self.keep:
             self.keep_enhanced()
-        self.assembler = Assembler(reader.kept, labels, abstain, self.sinks)
+        self.assembler = assembler(reader.kept, sinks=self.sinks)
         yield from reader.blocks()
 
     def take(self, window, heard):
@@ -137,7 +142,7 @@ class FileJob(Job):
         return analyses
 
 
-def run(jobs, hear, labels, window_seconds, batch_size=1, abstain=True, heard_seconds=None):
+def run(jobs, hear, assembler, window_seconds, batch_size=1, heard_seconds=None):
     """Sends recordings through the network, their windows in batches.
 
     Arguments
@@ -146,14 +151,12 @@ def run(jobs, hear, labels, window_seconds, batch_size=1, abstain=True, heard_se
         Taken one after another.
     hear : callable
         From a list of Window to a list of Heard of each one's channels.
-    labels : list of str
-        The emotions.
+    assembler : callable
+        From a number of channels and ``sinks`` to an Assembler.
     window_seconds : int
         Length of a window.
     batch_size : int
         Channels of windows that are heard at once, of one recording or several.
-    abstain : bool
-        Whether ``no_speech`` is an answer.
     heard_seconds : callable, optional
         Told the seconds of every window that is done.
 
@@ -167,7 +170,7 @@ def run(jobs, hear, labels, window_seconds, batch_size=1, abstain=True, heard_se
         for job in jobs:
             waiting.append(job)
             try:
-                for window in cut(job.blocks(labels, abstain), window_seconds):
+                for window in cut(job.blocks(assembler), window_seconds):
                     batch.append((job, window))
                     if sum(len(window.wavs) for _, window in batch) >= batch_size:
                         deliver(batch, hear, heard_seconds)
@@ -190,7 +193,13 @@ def deliver(batch, hear, heard_seconds):
     batch = [(job, window) for job, window in batch if not job.done]
     if not batch:
         return
-    for (job, window), heard in zip(batch, hear([window for _, window in batch])):
+    try:
+        results = hear([window for _, window in batch])
+    except FloatingPointError as error:  # of the network, on samples that no recording has
+        for job, _ in batch:
+            job.fail(AudioError(f"{getattr(job, 'path', 'wave')}: {error}"))
+        return
+    for (job, window), heard in zip(batch, results):
         try:
             if not job.done:
                 job.take(window, heard)

@@ -75,16 +75,18 @@ class Picture:
     def __init__(self, path, channels):
         reader = AudioReader(path, channels)
         n_samples = max(1, round(reader.seconds * SAMPLE_RATE))
-        self.title = Path(path).name
+        self.title, self.enhances = Path(path).name, False
         self.channels = [
             (Spectrogram(n_samples), Spectrogram(n_samples)) for _ in range(reader.kept)
         ]
 
     def add(self, noisy, enhanced):
-        """Takes the next samples of all channels (C, n), tensors."""
-        for pair, *waves in zip(self.channels, noisy.numpy(), enhanced.numpy()):
-            for spectrogram, wave in zip(pair, waves):
-                spectrogram.add(wave)
+        """Takes the next samples of all channels (C, n), tensors; enhanced may be None."""
+        self.enhances = enhanced is not None
+        for index, pair in enumerate(self.channels):
+            for spectrogram, waves in zip(pair, (noisy, enhanced)):
+                if waves is not None:
+                    spectrogram.add(waves[index].numpy())
 
     def save(self, path, analyses):
         """Draws the picture as a PNG that appears when it is finished."""
@@ -102,11 +104,13 @@ class Picture:
         names = known + [name for name in names if name not in known]
         colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
         colours[NO_SPEECH] = SILENT
-        heights = [1.5, 1.5, 0.25] * len(analyses)
+        shape = [1.5, 1.5, 0.25] if self.enhances else [1.5, 0.25]
+        heights = shape * len(analyses)
         figure = Figure(figsize=(10, sum(heights) + 1.1), layout="constrained")
         panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         for index, (pair, analysis) in enumerate(zip(self.channels, analyses)):
-            self.channel(panels[3 * index : 3 * index + 3], pair, analysis, colours)
+            own = panels[len(shape) * index : len(shape) * (index + 1)]
+            self.channel(own, pair[: len(shape) - 1], analysis, colours)
         panels[-1].set_xlabel("seconds", fontsize=9)
         figure.suptitle(plain(self.title, 80), fontsize=10)
         shown = [n for n in colours if any(s.emotion == n for a in analyses for s in a.segments)]
@@ -122,7 +126,7 @@ class Picture:
         levels = [spectrogram.decibels() for spectrogram in pair]
         top = max(level.max() for level in levels)
         number = "" if analysis.channel is None else f" {analysis.channel}"
-        for axes, level, name in zip(panels, levels, ("before", "after")):
+        for axes, level, name in zip(panels[:-1], levels, ("before", "after")):
             axes.imshow(
                 level - top,
                 cmap="magma",
@@ -134,7 +138,7 @@ class Picture:
             )
             axes.set_ylabel(f"{name}{number}\nkHz", fontsize=9)
             axes.tick_params(labelbottom=False, labelsize=8)
-        strip = panels[2]
+        strip = panels[-1]
         for segment in analysis.segments:
             width = segment.end - segment.start
             strip.barh(0, width, left=segment.start, height=1, color=colours[segment.emotion])
