@@ -430,13 +430,14 @@ def test_sizes_statistics_and_routers_stand_in_report_and_card(tmp_path, run):
 
 def test_routers_that_learnt_are_told_from_those_that_only_decayed(tmp_path, run):
     def change(state):
-        state["gates.0.fc.weight"] *= 0.8
-        state["gates.1.fc.weight"] += 0.05 * torch.randn(3, 96)
+        torch.manual_seed(0)
+        state["gates.0.fc.weight"] *= 0.6
+        state["gates.1.fc.weight"] += 0.15 * torch.randn(3, 96)
 
     spoil(run, "mmoe", change)
     routers = convert(run, tmp_path / "out").routers
     assert routers["se"].verdict == "start, scaled"
-    assert routers["se"].scale == pytest.approx(0.8, abs=0.02)
+    assert routers["se"].scale == pytest.approx(0.6, abs=0.02)
     assert routers["ser"].verdict == "differs"
 
 
