@@ -24,6 +24,7 @@ from speechbrain_merit.corpora import (
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.mixing import NARROW, FixedMixer, NoiseBank, TrainingMixer
 from speechbrain_merit.data.pipeline import fixed_set, label_encoder, training_set
+from speechbrain_merit.data.rooms import RoomBank
 from speechbrain_merit.evaluation import evaluate
 from speechbrain_merit.export_run import export_trained
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
@@ -207,8 +208,9 @@ def blocks(text):
 
 
 def prepare(hparams):
-    """Writes the manifests of the noise and the corpus."""
+    """Writes the manifests of the noise, the rooms and the corpus."""
     prepare_noise(hparams)
+    prepare_rooms(hparams)
     prepare_corpora(hparams)
 
 
@@ -231,6 +233,14 @@ def prepare_noise(hparams):
     return dict(zip(("train", "valid", "test"), given)), manifests
 
 
+def prepare_rooms(hparams):
+    """Writes the manifest of the room impulse responses and returns it, or None without any."""
+    if not hparams["rir_folder"]:
+        return None
+    rooms = recipe_module(RECIPES / "Noise" / "rooms_prepare.py")
+    return rooms.prepare_rooms(hparams["rir_folder"], hparams["save_folder"], hparams["skip_prep"])
+
+
 def datasets(hparams):
     """The training, validation and test datasets; sets ``hparams["class_weights"]``."""
     folders, manifests = prepare_noise({**hparams, "skip_prep": True})
@@ -251,6 +261,9 @@ def datasets(hparams):
         hparams["max_noises"],
         hparams["filter_share"],
         hparams["band_limit_share"],
+        room_bank(hparams),
+        hparams["room_share"],
+        hparams["codec_share"],
     )
     valid = noise_bank(manifests["valid"], folders["valid"])
     return (
@@ -321,3 +334,12 @@ def speech(hparams, key):
 def noise_bank(manifest, folder):
     """The recordings of a noise manifest."""
     return NoiseBank(load_manifest(manifest, replacements={"noise_root": str(folder)}), SAMPLE_RATE)
+
+
+def room_bank(hparams):
+    """The impulse responses to train in, or None."""
+    manifest = prepare_rooms({**hparams, "skip_prep": True})
+    if manifest is None:
+        return None
+    root = {"rir_root": str(hparams["rir_folder"])}
+    return RoomBank(load_manifest(manifest, replacements=root), SAMPLE_RATE)

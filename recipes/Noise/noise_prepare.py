@@ -5,7 +5,6 @@ python recipes/Noise/noise_prepare.py --train DIR --valid DIR --test unseen=DIR 
 """
 
 import argparse
-import hashlib
 import logging
 import re
 import sys
@@ -24,6 +23,7 @@ from speechbrain_merit.data.inspection import (
 )
 from speechbrain_merit.data.manifests import (
     PreparationError,
+    digest,
     escape,
     remember,
     rooted,
@@ -107,7 +107,7 @@ def prepare_noise(
     paths = list(manifests.values())
     options = {
         "folders": {name: str(folder.resolve()) for name, folder in folders.items()},
-        "files": _digest(files),
+        "files": digest(files),
     }
     if skip("Noise", paths, options):
         logger.info(f"Noise: the manifests in {save_folder} are complete, kept.")
@@ -194,16 +194,6 @@ def _warn_of_overlap(folders, files):
                 f"{_key(name)} ({folders[name]}) and noise_train_folder ({folders['train']}) hold "
                 f"the same recordings: results on it are not on unheard noise."
             )
-
-
-def _digest(files):
-    """Changes with any file's name or size."""
-    seen = hashlib.sha256()
-    for name, found in files.items():
-        for path in found:
-            size = path.stat().st_size if path.is_file() else -1
-            seen.update(f"{name}\0{path.resolve()}\0{size}\n".encode())
-    return seen.hexdigest()
 
 
 def _rows(found, reports, folder):

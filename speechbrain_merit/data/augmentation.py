@@ -1,10 +1,12 @@
-"""What training does to a wave before it is mixed: speed, section, filter, band.
+"""What training does to a wave: speed, section, filter and band before the mixing, a codec after.
 
 Each function takes a mono wave (S) in float32; what is random comes from a NumPy generator.
 """
 
+import io
 from functools import partial
 
+import soundfile
 import torch
 import torchaudio
 from scipy.signal import lfilter
@@ -14,6 +16,16 @@ from scipy.signal import lfilter
 FILTER_RANGE = 3 / 8
 STEEP = 64  # torchaudio's width of a resampling filter; its default, 6, leaks above the band
 TELEPHONE_RATE = 8000  # Hz: what a telephone line leaves lies below half of it
+#: Codecs of fixed telephones and the first mobile ones (G.711, GSM 06.10), at 8 kHz …
+TELEPHONE_CODECS = {"ulaw": ("WAV", "ULAW"), "alaw": ("WAV", "ALAW"), "gsm": ("WAV", "GSM610")}
+#: … and of the internet, at the lowest quality that soundfile offers: some 10 to 35 kbit/s.
+INTERNET_CODECS = {
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "vorbis": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+}
+LOWEST_QUALITY = 0.99  # of 0 … 1, best to worst
+CODEC_PEAK = 0.9  # of full scale: a codec clips what lies above it
 
 
 def random_filter(wave, rng):
@@ -44,6 +56,48 @@ def limit_band(wave, sample_rate):
     resample = partial(torchaudio.functional.resample, lowpass_filter_width=STEEP)
     narrow = resample(wave, sample_rate, TELEPHONE_RATE)
     return resample(narrow, TELEPHONE_RATE, sample_rate)[: len(wave)]
+
+
+def pass_codec(wave, codec, sample_rate):
+    """Encodes and decodes a wave (S), at any level: length, place and level stay as they were.
+
+    Arguments
+    ---------
+    wave : torch.Tensor
+        Mono wave (S), float32; it may lie above full scale.
+    codec : str
+        One of `TELEPHONE_CODECS` or `INTERNET_CODECS`.
+    sample_rate : int
+        In Hz; of internet codecs it has to be one that Opus knows, such as 16 000.
+
+    Returns
+    -------
+    torch.Tensor
+        What is left of it (S).
+
+    Example
+    -------
+    >>> tone = torch.sin(torch.arange(16000) / 10.0)
+    >>> error = pass_codec(tone, "gsm", 16000) - tone
+    >>> bool(0 < error.square().mean() < 0.1 * tone.square().mean())
+    True
+    """
+    peak = float(wave.abs().max())
+    if peak == 0:
+        return wave
+    telephone = codec in TELEPHONE_CODECS
+    container, subtype = (TELEPHONE_CODECS if telephone else INTERNET_CODECS)[codec]
+    resample = partial(torchaudio.functional.resample, lowpass_filter_width=STEEP)
+    rate = TELEPHONE_RATE if telephone else sample_rate
+    sent = resample(wave * (CODEC_PEAK / peak), sample_rate, rate)
+    quality = {} if telephone else {"compression_level": LOWEST_QUALITY}
+    stream = io.BytesIO()
+    soundfile.write(stream, sent.numpy(), rate, subtype, format=container, **quality)
+    stream.seek(0)
+    received = torch.from_numpy(soundfile.read(stream, dtype="float32")[0])
+    received = resample(received, rate, sample_rate)[: len(wave)]
+    received = torch.nn.functional.pad(received, (0, len(wave) - len(received)))
+    return received * (peak / CODEC_PEAK)
 
 
 def change_speed(wave, factor):

@@ -6,6 +6,7 @@ holds NaN is known by name before training starts and not after an hour of it.
 
 import os
 import re
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -199,7 +200,7 @@ def _cause(path, error):
     return str(error)
 
 
-def inspect_files(paths, desc="Checking audio"):
+def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
     """Runs `inspect_audio` over many files, with a progress bar, on all cores if it is worth it.
 
     Arguments
@@ -208,6 +209,8 @@ def inspect_files(paths, desc="Checking audio"):
         The files.
     desc : str
         Text in front of the progress bar.
+    min_duration : float
+        Seconds below which a file is too short to be used.
 
     Returns
     -------
@@ -223,8 +226,9 @@ def inspect_files(paths, desc="Checking audio"):
     """
     paths = [str(path) for path in paths]
     if len(paths) < MIN_FILES_FOR_POOL or get_available_cpu_count() == 1:
-        return [inspect_audio(path) for path in tqdm(paths, desc=desc)]
-    return list(parallel_map(inspect_audio, paths, progress_bar_kwargs={"desc": desc}))
+        return [inspect_audio(path, min_duration) for path in tqdm(paths, desc=desc)]
+    inspect = partial(inspect_audio, min_duration=min_duration)
+    return list(parallel_map(inspect, paths, progress_bar_kwargs={"desc": desc}))
 
 
 def length_problem(sound, min_duration=MIN_SECONDS):

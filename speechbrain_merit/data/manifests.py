@@ -6,6 +6,7 @@ they were made with, so that a second run can reuse them) and, if a file
 was left out, ``skipped.csv`` (see `preparation`).
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -189,6 +190,35 @@ def _check_row(place, row, labels):
             f"{place} has the label {row.get('emo')!r}, but the labels are {list(labels)}. Add it "
             f"to `labels` in the corpus's YAML, or map or leave it out in its preparation."
         )
+
+
+def digest(files):
+    """A text that changes with any file's place or size, as an option for `skip`.
+
+    Arguments
+    ---------
+    files : dict
+        ``{set: list of Path}``.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "a.wav"
+    >>> before = digest({"train": [path]})
+    >>> _ = path.write_text("")
+    >>> before == digest({"train": [path]})
+    False
+    """
+    seen = hashlib.sha256()
+    for name, found in files.items():
+        for path in found:
+            size = path.stat().st_size if path.is_file() else -1
+            seen.update(f"{name}\0{path.resolve()}\0{size}\n".encode())
+    return seen.hexdigest()
 
 
 def skip(name, manifests, options):

@@ -14,7 +14,16 @@ import torch
 import torchaudio
 from speechbrain.dataio import audio_io
 
-from speechbrain_merit.data.augmentation import change_speed, crop, limit_band, random_filter
+from speechbrain_merit.data.augmentation import (
+    INTERNET_CODECS,
+    TELEPHONE_CODECS,
+    change_speed,
+    crop,
+    limit_band,
+    pass_codec,
+    random_filter,
+)
+from speechbrain_merit.data.rooms import in_room
 
 #: Behind a noise set's name: speech and noise are limited to what a telephone passes.
 NARROW = ", 4 kHz"
@@ -185,6 +194,14 @@ class TrainingMixer:
         Share of utterances, and of noises, that pass a random filter.
     band_limit_share : float
         Share of mixtures, and their clean targets, that are limited to 4 kHz, as on the telephone.
+    rooms : RoomBank, optional
+        Impulse responses to draw from.
+    room_share : float
+        Share of utterances that stand in a room, where there are any. The SNR is that of the
+        speech as it is heard there, and the clean target its early part.
+    codec_share : float
+        Share of mixtures that pass a codec: one of the telephone if they are limited to 4 kHz, and
+        of the internet otherwise. The SNR is that of the mixture before.
     """
 
     def __init__(
@@ -199,12 +216,16 @@ class TrainingMixer:
         max_noises=1,
         filter_share=0.0,
         band_limit_share=0.0,
+        rooms=None,
+        room_share=0.5,
+        codec_share=0.0,
     ):
         self.bank, self.seed, self.epoch_counter = bank, seed, epoch_counter
         self.snr_db, self.clean_share = snr_db, clean_share
         self.speeds, self.crop_seconds = speeds, crop_seconds
         self.max_noises, self.filter_share = max_noises, filter_share
         self.band_limit_share = band_limit_share
+        self.rooms, self.room_share, self.codec_share = rooms, room_share, codec_share
 
     def __call__(self, utterance, wav):
         """Mixes the speech in the file ``wav``; ``utterance`` is its id."""
@@ -217,12 +238,26 @@ class TrainingMixer:
         narrow = rng.random() < self.band_limit_share
         if narrow:
             clean = limit_band(clean, rate)
+        heard, target = self.placed(clean, rng)
         if rng.random() < self.clean_share:
-            return Mixture(clean, clean, 0.0, float("inf"))
-        noise = self.noise(len(clean), rng)
-        if narrow:  # speech and noise alike, so that the SNR holds within the band
-            noise = limit_band(noise, rate)
-        return mix(clean, noise, float(rng.uniform(*self.snr_db)), rng)
+            mixed = Mixture(heard, target, 0.0, float("inf"))
+        else:
+            noise = self.noise(len(heard), rng)
+            if narrow:  # speech and noise alike, so that the SNR holds within the band
+                noise = limit_band(noise, rate)
+            snr_db = float(rng.uniform(*self.snr_db))
+            mixed = mix(heard, noise, snr_db, rng)._replace(clean=target)
+        if self.codec_share and rng.random() < self.codec_share:
+            codec = str(rng.choice(sorted(TELEPHONE_CODECS if narrow else INTERNET_CODECS)))
+            mixed = mixed._replace(mixture=pass_codec(mixed.mixture, codec, rate))
+        return mixed
+
+    def placed(self, clean, rng):
+        """The speech as it is heard, and what enhancement is to make of it: of a room, as early."""
+        share = 0.0 if self.rooms is None else self.room_share
+        if share and rng.random() < share:
+            return in_room(clean, self.rooms.draw(rng), self.bank.sample_rate)
+        return clean, clean
 
     def filtered(self, wave, rng):
         """The wave, or what a random filter makes of it."""
