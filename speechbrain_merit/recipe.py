@@ -23,7 +23,12 @@ from speechbrain_merit.corpora import (
 )
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.mixing import NARROW, FixedMixer, NoiseBank, TrainingMixer
-from speechbrain_merit.data.pipeline import fixed_set, label_encoder, training_set
+from speechbrain_merit.data.pipeline import (
+    batches_by_duration,
+    fixed_set,
+    label_encoder,
+    training_set,
+)
 from speechbrain_merit.data.rooms import RoomBank
 from speechbrain_merit.evaluation import evaluate
 from speechbrain_merit.export_run import export_trained
@@ -90,13 +95,23 @@ def run(arguments):
         brain.hparams.epoch_counter,
         train_set,
         valid_set,
-        train_loader_kwargs={"batch_size": hparams["batch_size"], "shuffle": True, **loader},
+        train_loader_kwargs={**training_batches(brain, train_set, hparams), **loader},
         valid_loader_kwargs={"batch_size": hparams["test_batch_size"], **loader},
     )
     brain.on_evaluate_start(max_key="score")
     if not hparams["skip_test"]:
         evaluate(brain.model, test_set, hparams, brain.device)
     export_trained(brain.model, valid_set, hparams, brain.device)
+
+
+def training_batches(brain, train_set, hparams):
+    """How the training set is cut into batches: by number, or by seconds of audio."""
+    if hparams["max_batch_seconds"] is None:
+        return {"batch_size": hparams["batch_size"], "shuffle": True}
+    seconds = hparams["max_batch_seconds"], hparams["crop_seconds"]
+    sampler = batches_by_duration(train_set, *seconds, hparams["seed"])
+    brain.train_sampler = sampler  # sb.Brain tells it the epoch
+    return {"batch_sampler": sampler}
 
 
 def score(arguments):

@@ -308,3 +308,30 @@ def test_missing_yaml_and_missing_run_are_named(tmp_path):
 def test_a_label_outside_the_label_set_is_named(corpus, tmp_path):
     with pytest.raises(UserError, match="neutral"):
         recipe.run(arguments(corpus, tmp_path, "--labels", "[angry, sad, happy]"))
+
+
+def test_batches_by_duration_hold_each_utterance_once_and_differ_between_epochs(corpus, tmp_path):
+    hparams_file, _, overrides = recipe.parse(
+        arguments(corpus, tmp_path / "run", "--max_batch_seconds", "2")
+    )
+    hparams = recipe.load(hparams_file, overrides)
+    recipe.prepare(hparams)
+    train_set, _, _ = recipe.datasets(hparams)
+    brain = dataclasses.make_dataclass("Brain", ["train_sampler"])(None)
+    sampler = recipe.training_batches(brain, train_set, hparams)["batch_sampler"]
+    assert brain.train_sampler is sampler
+    orders = []
+    for epoch in (1, 2, 1):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(i for batch in batches for i in batch) == list(range(len(train_set)))
+        durations = [train_set.data[name]["duration"] for name in train_set.data_ids]
+        assert all(sum(durations[i] for i in batch) <= 2 for batch in batches)
+        orders.append(batches)
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_a_run_trains_on_batches_by_duration(corpus, tmp_path):
+    more = ["--max_batch_seconds", "2", "--number_of_epochs", "1", "--skip_test", "True"]
+    recipe.run(arguments(corpus, tmp_path / "run", *more))
+    assert read_curves(tmp_path / "run" / "train_log.txt")[0]["train loss"] > 0

@@ -4,8 +4,10 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.encoder import CategoricalEncoder
+from speechbrain.dataio.sampler import DynamicBatchSampler
 
 KEYS = ["id", "mixture", "clean", "snr_db", "emotion"]
+N_BUCKETS = 20  # of like durations: little padding, and enough chance in what meets in a batch
 NO_LABEL = -1  # index of an utterance without an emotion, where none is asked for
 
 
@@ -59,6 +61,39 @@ def training_set(entries, encoder, mixer, passes=1, attributes=()):
         for name, entry in entries.items()
     }
     return DynamicItemDataset(items, [mixture, *label_items(encoder, attributes)], keys(attributes))
+
+
+def batches_by_duration(dataset, max_seconds, crop_seconds=None, seed=0):
+    """Batches of about equal seconds of audio, of utterances of like duration.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        From :func:`training_set`.
+    max_seconds : float
+        Of audio in a batch, padding left out; an utterance that is longer is a batch by itself.
+    crop_seconds : float, optional
+        Length that longer utterances are cut to.
+    seed : int
+        Seed of the order, with the epoch.
+
+    Returns
+    -------
+    speechbrain.dataio.sampler.DynamicBatchSampler
+
+    Example
+    -------
+    >>> entries = {str(i): {"wav": "", "duration": 1.0 + i % 5} for i in range(100)}
+    >>> dataset = training_set(entries, label_encoder([]), None)
+    >>> batches = list(batches_by_duration(dataset, max_seconds=10))
+    >>> sorted(index for batch in batches for index in batch) == list(range(100))
+    True
+    """
+    longest = crop_seconds or float("inf")
+    lengths = [min(dataset.data[name]["duration"], longest) for name in dataset.data_ids]
+    return DynamicBatchSampler(
+        dataset, max_seconds, num_buckets=N_BUCKETS, lengths_list=lengths, shuffle=True, seed=seed
+    )
 
 
 def fixed_set(entries, encoder, mixer, conditions, attributes=()):
