@@ -203,7 +203,7 @@ def to_markdown(rows, by_corpus=None):
         lines += ["", f"## {_markdown(name)}", "", *_markdown_table(own)]
     note = "After F1-macro, its 95 % bootstrap interval; in round brackets, the noisy input."
     if by_corpus:
-        note = f"The first table takes {' and '.join(map(_markdown, by_corpus))} together. {note}"
+        note = f"The first table takes {', '.join(map(_markdown, by_corpus))} together. {note}"
     return "\n".join([*lines, "", note, ""])
 
 
