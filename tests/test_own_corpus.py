@@ -97,7 +97,8 @@ def test_the_page_leads_to_a_trained_system(repo_root, speech, tmp_path, minimer
     assert sum(map(len, speakers)) == len(set.union(*speakers)) == 5
     scores = json.loads((run / "evaluation" / "metrics.json").read_text())
     assert len(scores) == 9 and scores[0]["n"] == len(found["test"])
-    assert (run / "evaluation" / "report.html").is_file() and list(run.glob("save/CKPT*"))
+    assert (run / "evaluation" / "report.html").is_file()
+    assert (run / "pretrained" / "README.md").is_file() and list(run.glob("save/CKPT*"))
 
 
 def test_the_road_takes_under_sixty_lines(repo_root):
