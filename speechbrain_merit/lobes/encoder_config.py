@@ -1,11 +1,13 @@
-"""Encoders from their configuration alone: what an exported model needs instead of a source."""
+"""Encoders from their configuration alone: what an exported model needs instead of a source.
 
-from transformers import AutoConfig, AutoModel
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+Only the parts of transformers that an encoder needs are imported: the first result of a fresh
+process waits for them.
+"""
 
-from speechbrain_merit.lobes.encoders import SELF_SUPERVISED
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.lobes.whisper import WhisperHidden
+
+SELF_SUPERVISED = ("wavlm", "hubert", "wav2vec2")
 
 #: What a configuration says of decoders, text, pretraining and files: an encoder has none of them.
 NOT_OF_ENCODERS = (
@@ -91,7 +93,12 @@ def encoder_from_config(config, trained=True, normalise=False):
         raise ValueError(
             f"encoder: model_type is {kind!r}; known are whisper, {', '.join(SELF_SUPERVISED)}."
         )
-    config = AutoConfig.for_model(kind, **config)
     if kind == "whisper":
-        return WhisperHidden(WhisperEncoder(config), trained)
-    return SelfSupervisedHidden(AutoModel.from_config(config), normalise, trained)
+        from transformers.models.whisper.configuration_whisper import WhisperConfig
+        from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+        return WhisperHidden(WhisperEncoder(WhisperConfig(**config)), trained)
+    from transformers import AutoConfig, AutoModel
+
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **config))
+    return SelfSupervisedHidden(model, normalise, trained)
