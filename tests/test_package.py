@@ -1,6 +1,7 @@
 """What is installed: metadata, pins, the commands of the README, and a tree fit to publish."""
 
 import ast
+import importlib
 import importlib.resources
 import os
 import re
@@ -68,7 +69,9 @@ def test_every_folder_and_file_of_the_package_is_installed(metadata, repo_root):
     package = repo_root / "speechbrain_merit"
     modules = package.rglob("*.py")
     folders = {".".join(path.parent.relative_to(repo_root).parts) for path in modules}
-    assert set(metadata["packages"]) == folders
+    models = "speechbrain_merit.pretrained"  # a folder of its own in the repository
+    assert set(metadata["packages"]) == folders | {models}
+    assert metadata["package_dir"] == {models: "pretrained"}
     files = {
         path
         for path in package.rglob("*")
@@ -78,10 +81,27 @@ def test_every_folder_and_file_of_the_package_is_installed(metadata, repo_root):
         repo_root.joinpath(*name.split("."), file)
         for name, names in metadata["package_data"].items()
         for file in names
+        if name != models
     }
     assert files == listed
     template = importlib.resources.files("speechbrain_merit.metrics") / "report.html.j2"
     assert "<html" in template.read_text(encoding="utf-8")
+
+
+def test_the_models_that_ship_are_installed_whole(metadata, repo_root):
+    patterns = metadata["package_data"]["speechbrain_merit.pretrained"]
+    for model in (path.parent for path in repo_root.glob("pretrained/*/hyperparams.yaml")):
+        listed = {path for pattern in patterns for path in model.parent.glob(pattern)}
+        assert {path for path in model.iterdir() if path.is_file()} <= listed
+        assert {"model.ckpt", "label_encoder.txt", "README.md"} <= {p.name for p in model.iterdir()}
+
+
+def test_the_command_is_installed(metadata):
+    ((name, target),) = (
+        script.split(" = ") for script in metadata["entry_points"]["console_scripts"]
+    )
+    module, function = target.split(":")
+    assert name == "merit" and callable(getattr(importlib.import_module(module), function))
 
 
 def test_every_module_that_is_imported_is_required(metadata, repo_root):
