@@ -83,7 +83,8 @@ def load(source, device):
         raise
     except Exception as error:
         where = f" on {device}" if device else ""
-        raise PretrainedError(f"{source}: cannot be loaded{where}: {error}") from error
+        hint = "" if Path(source).is_dir() else " (no such folder here, so the hub was asked)"
+        raise PretrainedError(f"{source}: cannot be loaded{where}{hint}: {error}") from error
 
 
 def find(inputs, out):

@@ -44,7 +44,7 @@ def hear(model, windows, tasks, temperature=1.0, over_time=True):
     >>> left.cells.shape, left.experts["ser"].shape, left.enhanced
     ((4, 4), (200,), None)
     """
-    wavs, lengths, of = stacked(windows, next(model.buffers()).device)
+    wavs, lengths, of = stacked(windows, next(model.parameters()).device)
     output = model(wavs, lengths, tasks)
     heard = [Heard() for _ in of]
     if "se" in tasks:
