@@ -126,6 +126,30 @@ class Heard:
     experts: dict = field(default_factory=dict)
 
 
+def compact(heard):
+    """What is kept of a window until its recording ends, as plain numbers.
+
+    Arrays would lie between the large ones that come and go, and memory would grow with the
+    recording although little of it is used.
+
+    Example
+    -------
+    >>> compact(Heard(probabilities=np.array([0.5, 0.5]), cell_speech=[True])).probabilities
+    [0.5, 0.5]
+    """
+
+    def plain(array):
+        return None if array is None else np.asarray(array).tolist()
+
+    return Heard(
+        probabilities=plain(heard.probabilities),
+        attributes=plain(heard.attributes),
+        cells=plain(heard.cells),
+        cell_speech=plain(heard.cell_speech),
+        speech_seconds=heard.speech_seconds,
+    )
+
+
 class Assembler:
     """Puts together what was heard of the channels of one recording, window by window.
 
@@ -150,6 +174,7 @@ class Assembler:
         self.noisy, self.enhanced = Joiner(), Joiner()
         self.kept, self.removed = np.zeros(n_channels), np.zeros(n_channels)
         self.parts = [[] for _ in range(n_channels)]
+        self.experts = [{} for _ in range(n_channels)]
         self.n_samples = 0
 
     def add(self, window, heard):
@@ -162,9 +187,10 @@ class Assembler:
             self.removed += (noisy - enhanced).double().square().sum(dim=1).numpy()
         for sink in self.sinks:
             sink(noisy, enhanced)
-        for parts, one in zip(self.parts, heard):
-            one.enhanced = None
-            parts.append(((window.end - window.begin) / SAMPLE_RATE, one))
+        for parts, experts, one in zip(self.parts, self.experts, heard):
+            for task, chosen in one.experts.items():
+                experts.setdefault(task, bytearray()).extend(chosen.tobytes())
+            parts.append(((window.end - window.begin) / SAMPLE_RATE, compact(one)))
 
     def mean(self, name, channel):
         """``probabilities`` or ``attributes`` of all windows, weighted by their speech, or None."""
@@ -188,16 +214,16 @@ class Assembler:
             duration=self.n_samples / SAMPLE_RATE,
             speech_seconds=sum(part.speech_seconds for part in parts),
             experts={
-                task: np.concatenate([part.experts[task] for part in parts])
-                for task in parts[0].experts
+                task: np.frombuffer(bytes(chosen), dtype=np.uint8)
+                for task, chosen in self.experts[channel].items()
             },
         )
         if self.kept[channel] > 0 and self.removed[channel] > 0:
             result.snr_db = 10 * math.log10(self.kept[channel] / self.removed[channel])
         result.joints = [place / SAMPLE_RATE for place in self.enhanced.meetings]
-        speech = np.concatenate([part.cell_speech for part in parts])
+        speech = np.array([heard for part in parts for heard in part.cell_speech])
         if parts[0].cells is not None:
-            cells = np.concatenate([part.cells for part in parts])
+            cells = np.array([cell for part in parts for cell in part.cells])
             result.segments = segments(cells, speech, result.duration, self.labels)
             silent = all(segment.emotion == NO_SPEECH for segment in result.segments)
         else:

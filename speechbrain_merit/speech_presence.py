@@ -20,7 +20,7 @@ from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
 
 FRAME = 512  # samples, which the detector hears at once
 LEVEL = 0.1  # root mean square of ordinary recordings; a gain at the input then changes nothing
-THRESHOLD = 0.2  # below Silero's 0.5, which loses one utterance of ten at -5 dB
+THRESHOLD = 0.3  # below Silero's 0.5, which loses one utterance of eight at -5 dB
 LOWEST_SNR = -12.0  # dB, enhanced against removed
 SHORTEST_SPEECH = 0.4  # seconds
 SHORTEST_SHARE = 0.25  # of a stretch that is too short for the above
