@@ -181,18 +181,15 @@ class MeritBrain(sb.Brain):
         )
 
     def init_optimizers(self):
-        """One optimizer for a pretrained encoder, one for the enhancement head, one for the rest.
+        """One optimizer for a pretrained encoder, one for all the rest.
 
-        Three optimizers and not three groups: SpeechBrain clips only an optimizer's first group,
-        and so the steep gradients of one part do not shorten the steps of the others.
+        Two optimizers and not two groups: SpeechBrain clips only an optimizer's first group.
         """
         model = self.model
         model.encoder.freeze(False)  # so that its optimizer sees all that will ever train
         parts = {"opt_class": list(self.modules.parameters())}
         if model.encoder.trained:
             parts["encoder_opt_class"] = list(model.encoder.parameters())
-        if model.enhancement is not None:
-            parts["enhancement_opt_class"] = list(model.enhancement.parameters())
         own = {id(p) for name, part in parts.items() if name != "opt_class" for p in part}
         parts["opt_class"] = [p for p in parts["opt_class"] if id(p) not in own]
         self.optimizers_dict = {}

@@ -540,7 +540,7 @@ def test_the_papers_other_settings_are_keys_of_the_system(repo_root, monkeypatch
     words = flags.replace("\\\n", " ").split()
     _, _, overrides = parse(["hparams/merit.yaml", "--corpus", "MSP-Podcast", *words])
     assert overrides["enhancement_weight"] == 1.0 and overrides["label_smoothing"] == 0
-    assert overrides["enhancement_lr"] == overrides["lr"] == 5e-5
+    assert overrides["balance_weight"] == overrides["z_weight"] == overrides["si_sdr_weight"] == 0
 
 
 def test_the_key_test_split_reaches_the_preparation(release, tmp_path):

@@ -235,7 +235,7 @@ class TrainingMixer:
         if self.crop_seconds is not None:
             clean = crop(clean, round(self.crop_seconds * rate), rng)
         clean = self.filtered(clean, rng)
-        narrow = rng.random() < self.band_limit_share
+        narrow = happens(self.band_limit_share, rng)
         if narrow:
             clean = limit_band(clean, rate)
         heard, target = self.placed(clean, rng)
@@ -247,7 +247,7 @@ class TrainingMixer:
                 noise = limit_band(noise, rate)
             snr_db = float(rng.uniform(*self.snr_db))
             mixed = mix(heard, noise, snr_db, rng)._replace(clean=target)
-        if self.codec_share and rng.random() < self.codec_share:
+        if happens(self.codec_share, rng):
             codec = str(rng.choice(sorted(TELEPHONE_CODECS if narrow else INTERNET_CODECS)))
             mixed = mixed._replace(mixture=pass_codec(mixed.mixture, codec, rate))
         return mixed
@@ -255,17 +255,17 @@ class TrainingMixer:
     def placed(self, clean, rng):
         """The speech as it is heard, and what enhancement is to make of it: of a room, as early."""
         share = 0.0 if self.rooms is None else self.room_share
-        if share and rng.random() < share:
+        if happens(share, rng):
             return in_room(clean, self.rooms.draw(rng), self.bank.sample_rate)
         return clean, clean
 
     def filtered(self, wave, rng):
         """The wave, or what a random filter makes of it."""
-        return random_filter(wave, rng) if rng.random() < self.filter_share else wave
+        return random_filter(wave, rng) if happens(self.filter_share, rng) else wave
 
     def noise(self, n_samples, rng):
         """One recording, or several at the same level; each passes a filter of its own."""
-        count = int(rng.integers(1, self.max_noises + 1))
+        count = int(rng.integers(1, self.max_noises + 1)) if self.max_noises > 1 else 1
         if count == 1:
             return self.filtered(self.bank.draw(rng), rng)
         noise = torch.zeros(n_samples)
@@ -273,6 +273,19 @@ class TrainingMixer:
             part = loop(self.filtered(self.bank.draw(rng), rng), n_samples, rng)
             noise += part / part.square().mean().sqrt().clamp(min=1e-8)
         return noise
+
+
+def happens(share, rng):
+    """Whether what a share of the utterances meets happens to this one.
+
+    A share of 0 draws nothing: what is switched off leaves all other draws as they were.
+
+    Example
+    -------
+    >>> happens(0.0, None), happens(1.0, generator(0))
+    (False, True)
+    """
+    return share > 0 and rng.random() < share
 
 
 class FixedMixer:
