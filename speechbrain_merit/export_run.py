@@ -46,7 +46,7 @@ def write(folder, model, hparams, temperature, reason, precision="fp32", overwri
     best = best_checkpoint(output)
     facts = {
         "system": hparams["system"],
-        "corpus": str(hparams["corpus"]),
+        "corpus": ",".join(Path(name).name for name in str(hparams["corpus"]).split(",")),
         "attributes": list(hparams.get("attributes") or []),
         "checkpoint": None if best is None else best.name,
     }
