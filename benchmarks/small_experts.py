@@ -11,6 +11,7 @@ validation speakers and their SNRs: the test speakers are for no choice of a siz
 import argparse
 import copy
 import os
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -91,8 +92,9 @@ def trained(folder, ranks, repetitions):
 def load(folder):
     """The hparams of a run, with its best checkpoint in the model."""
     overrides = {"output_folder": str(folder), "save_folder": f"{folder}/save"}
+    overrides |= {f"{s}_annotation": f"{folder}/save/{s}.json" for s in ("train", "valid", "test")}
     hparams = recipe.load(f"{folder}/hyperparams.yaml", overrides)
-    hparams["checkpointer"].checkpoints_dir = hparams["save_folder"]
+    hparams["checkpointer"].checkpoints_dir = Path(hparams["save_folder"])
     if hparams["checkpointer"].recover_if_possible(max_key="score") is None:
         raise SystemExit(f"{folder} holds no checkpoint with a score.")
     return hparams
