@@ -87,10 +87,11 @@ def test_an_export_gives_bit_for_bit_what_the_model_gives(name, tmp_path, monkey
     monkeypatch.setattr("transformers.PreTrainedModel.from_pretrained", None)  # no other source
     loaded = load(moved).model
     with torch.inference_mode():
-        ours, theirs = model(WAVE), loaded(WAVE)
-        for field in ("logits", "estimate", "attributes"):
-            a, b = getattr(ours, field), getattr(theirs, field)
-            assert (a is None and b is None) or torch.equal(a, b), field
+        for lengths in (torch.tensor([1.0, 0.6]), None):  # with padding, and without
+            ours, theirs = model(WAVE, lengths), loaded(WAVE, lengths)
+            for field in ("logits", "estimate", "attributes"):
+                a, b = getattr(ours, field), getattr(theirs, field)
+                assert (a is None and b is None) or torch.equal(a, b), field
         if model.enhancement is not None:
             assert torch.equal(model.waves(ours, WAVE), loaded.waves(theirs, WAVE))
     state = model.state_dict()

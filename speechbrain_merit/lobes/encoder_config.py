@@ -1,11 +1,12 @@
 """Encoders from their configuration alone: what an exported model needs instead of a source.
 
-Only the parts of transformers that an encoder needs are imported: the first result of a fresh
-process waits for them.
+Models of transformers are imported where there is no other way: a fresh process would wait for
+them longer than for all the rest of its first result.
 """
 
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.lobes.whisper import WhisperHidden
+from speechbrain_merit.lobes.whisper_layers import Layers, fits
 
 SELF_SUPERVISED = ("wavlm", "hubert", "wav2vec2")
 
@@ -93,6 +94,8 @@ def encoder_from_config(config, trained=True, normalise=False):
         raise ValueError(
             f"encoder: model_type is {kind!r}; known are whisper, {', '.join(SELF_SUPERVISED)}."
         )
+    if kind == "whisper" and fits(config):
+        return WhisperHidden(Layers(config), trained)
     if kind == "whisper":
         from transformers.models.whisper.configuration_whisper import WhisperConfig
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
