@@ -15,6 +15,7 @@ from torch.nn.functional import layer_norm
 #: Layers of the concatenation that are built at once: enough for a matrix product at full speed
 #: (benchmarks/experts.py), a fifth of the memory at the paper's 25.
 LAYERS_AT_ONCE = 5
+ROWS_AT_ONCE = 64  # of a weight in an elementwise step
 
 
 class NormalisedLinear(torch.autograd.Function):
@@ -54,26 +55,25 @@ class NormalisedLinear(torch.autograd.Function):
         d_hidden = torch.zeros_like(hidden) if needs_hidden else None
         d_gamma, d_beta = torch.zeros_like(gamma), torch.zeros_like(beta)
         d_weight = torch.empty_like(weight) if needs_weight else None
-        shape = (len(weight), -1, hidden.shape[-1])
         for layers, columns in groups(*hidden.shape[::2]):
             states, mean, deviation = standardise(hidden[layers], rows, ctx.eps)
-            part = weight[:, columns].view(shape)
-            if needs_weight or needs_gamma and not needs_hidden:
-                product = (dy.T @ concatenate(states).to(ctx.dtype)).to(weight.dtype).view(shape)
-            d_beta[layers] = (total.to(weight.dtype) @ weight[:, columns]).view(shape[1:])
+            part, shape = weight[:, columns], gamma[layers].shape
+            d_beta[layers] = (total.to(weight.dtype) @ part).view(shape)
             if needs_hidden:
-                pulled = (dy @ weight[:, columns].to(ctx.dtype)).float()
-                pulled = pulled.view(len(rows), *shape[1:]).transpose(0, 1)
+                pulled = (dy @ part.to(ctx.dtype)).float().view(-1, *shape).transpose(0, 1)
                 d_gamma[layers] = (pulled * states).sum(dim=1)
                 pulled = layer_norm_backward(
                     pulled * gamma[layers, None], hidden[layers], rows, mean, deviation
                 )
                 d_hidden[layers].index_add_(1, rows, pulled.to(d_hidden.dtype))
-            elif needs_gamma:
-                d_gamma[layers] = (part * product).sum(dim=0)
+            if needs_weight or (needs_gamma and not needs_hidden):
+                product = part.new_empty(part.shape) if d_weight is None else d_weight[:, columns]
+                multiply(dy.T, concatenate(states).to(ctx.dtype), product)
+                if not needs_hidden:
+                    d_gamma[layers] = column_products(part, product).view(shape)
             if needs_weight:
-                offset = total.to(weight.dtype).view(-1, 1, 1) * beta[layers]
-                d_weight[:, columns] = torch.addcmul(offset, product, gamma[layers]).flatten(1)
+                product *= gamma[layers].flatten()
+                product.addr_(total.to(product.dtype), beta[layers].flatten())
         return d_hidden, None, d_gamma, d_beta, d_weight, None, None
 
 
@@ -82,6 +82,20 @@ def groups(n_hidden, width):
     for start in range(0, n_hidden, LAYERS_AT_ONCE):
         layers = slice(start, min(start + LAYERS_AT_ONCE, n_hidden))
         yield layers, slice(layers.start * width, layers.stop * width)
+
+
+def multiply(left, right, result):
+    """The product of two matrices into a third, of another type if need be."""
+    if left.dtype == result.dtype:
+        torch.mm(left, right, out=result)
+    else:
+        result.copy_(left @ right)
+
+
+def column_products(left, right):
+    """The sum over rows of two matrices' products, in pieces that stay in the cache."""
+    pieces = zip(left.split(ROWS_AT_ONCE), right.split(ROWS_AT_ONCE))
+    return sum((one * other).sum(dim=0) for one, other in pieces)
 
 
 def standardise(hidden, rows, eps):
