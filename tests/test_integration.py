@@ -161,7 +161,8 @@ def test_the_loss_of_a_task_reaches_its_own_router_alone(task, other):
     task_losses(merit, torch.randn(2, 4800), None)[task].backward()
     routers = merit.integration.routers
     assert routers[task].fc.weight.grad.abs().max() > 0
-    assert routers[other].fc.weight.grad is None
+    grad = routers[other].fc.weight.grad
+    assert grad is None or not grad.any()
 
 
 # Standardising

@@ -31,11 +31,12 @@ class NormalisedLinear(torch.autograd.Function):
         """Hidden states (L, M, D), rows (N), γ and β (L, D), weight (out, W) to (N, out)."""
         ctx.save_for_backward(hidden, rows, gamma, beta, weight)
         ctx.eps, ctx.dtype = eps, dtype
-        total = torch.zeros(len(rows), len(weight), device=hidden.device, dtype=torch.float32)
+        count = hidden.shape[1] if rows is None else len(rows)
+        total = torch.zeros(count, len(weight), device=hidden.device, dtype=torch.float32)
         for layers, columns in groups(*hidden.shape[::2]):
             frames = [
-                layer_norm(states[rows].float(), states.shape[-1:], g.float(), b.float(), eps)
-                for states, g, b in zip(hidden[layers], gamma[layers], beta[layers])
+                layer_norm(states, states.shape[-1:], g.float(), b.float(), eps)
+                for states, g, b in zip(chosen(hidden[layers], rows), gamma[layers], beta[layers])
             ]
             frames = torch.cat([f.to(dtype) for f in frames], dim=-1)
             columns = weight[:, columns].to(dtype)
@@ -65,15 +66,15 @@ class NormalisedLinear(torch.autograd.Function):
                 pulled = layer_norm_backward(
                     pulled * gamma[layers, None], hidden[layers], rows, mean, deviation
                 )
-                d_hidden[layers].index_add_(1, rows, pulled.to(d_hidden.dtype))
+                where = slice(None) if rows is None else rows
+                d_hidden[layers, where] = pulled.to(d_hidden.dtype)
             if needs_weight or (needs_gamma and not needs_hidden):
                 product = part.new_empty(part.shape) if d_weight is None else d_weight[:, columns]
                 multiply(dy.T, concatenate(states).to(ctx.dtype), product)
                 if not needs_hidden:
                     d_gamma[layers] = column_products(part, product).view(shape)
             if needs_weight:
-                product *= gamma[layers].flatten()
-                product.addr_(total.to(product.dtype), beta[layers].flatten())
+                scale_and_shift(product, total, gamma[layers].flatten(), beta[layers].flatten())
         return d_hidden, None, d_gamma, d_beta, d_weight, None, None
 
 
@@ -98,17 +99,28 @@ def column_products(left, right):
     return sum((one * other).sum(dim=0) for one, other in pieces)
 
 
+def scale_and_shift(product, total, gamma, beta):
+    """From G to G γ + (Σ dy) βᵀ in place, in pieces that stay in the cache."""
+    for rows, sums in zip(product.split(ROWS_AT_ONCE), total.split(ROWS_AT_ONCE)):
+        rows.mul_(gamma).addr_(sums.to(rows.dtype), beta)
+
+
+def chosen(hidden, rows):
+    """The chosen frames (l, N, D) of hidden states (l, M, D) in float32; all without ``rows``."""
+    return (hidden if rows is None else hidden[:, rows]).float()
+
+
 def standardise(hidden, rows, eps):
     """The chosen frames (l, N, D) of mean 0 and variance 1 in float32; mean, 1 / deviation."""
-    chosen = hidden[:, rows].float()
-    return torch.native_layer_norm(chosen, chosen.shape[-1:], None, None, eps)
+    states = chosen(hidden, rows)
+    return torch.native_layer_norm(states, states.shape[-1:], None, None, eps)
 
 
 def layer_norm_backward(gradient, hidden, rows, mean, deviation):
     """The gradient (l, N, D) of :func:`standardise`."""
-    chosen = hidden[:, rows].float()
+    states = chosen(hidden, rows)
     return torch.ops.aten.native_layer_norm_backward(
-        gradient, chosen, chosen.shape[-1:], mean, deviation, None, None, [True, False, False]
+        gradient, states, states.shape[-1:], mean, deviation, None, None, [True, False, False]
     )[0]
 
 
@@ -126,8 +138,8 @@ class NormalisedFrames:
         Hidden states (L, M, D), padding included.
     norms : nn.ModuleList
         A LayerNorm for each of the L hidden states.
-    rows : torch.Tensor
-        Indices (N) of the frames that are meant, into M.
+    rows : torch.Tensor, optional
+        Indices (N) of the frames that are meant, into M, each once; all of them unless given.
 
     Example
     -------
@@ -140,16 +152,17 @@ class NormalisedFrames:
     torch.Size([6, 4])
     """
 
-    def __init__(self, hidden, norms, rows):
+    def __init__(self, hidden, norms, rows=None):
         self.hidden, self.norms, self.rows = hidden, norms, rows
 
     def __len__(self):
         """The number N of frames that are meant."""
-        return len(self.rows)
+        return self.hidden.shape[1] if self.rows is None else len(self.rows)
 
     def __getitem__(self, rows):
         """A choice of these frames; nothing is copied."""
-        return NormalisedFrames(self.hidden, self.norms, self.rows[rows])
+        rows = rows if self.rows is None else self.rows[rows]
+        return NormalisedFrames(self.hidden, self.norms, rows)
 
     def affine(self):
         """The LayerNorms' γ and β, each (L, D), and their ε."""
@@ -159,8 +172,8 @@ class NormalisedFrames:
 
     def tensor(self):
         """The frames themselves (N, W)."""
-        states = [norm(states[self.rows]) for norm, states in zip(self.norms, self.hidden)]
-        return torch.cat(states, dim=-1)
+        states = zip(self.norms, chosen(self.hidden, self.rows))
+        return torch.cat([norm(state) for norm, state in states], dim=-1)
 
     def project(self, layer, dtype):
         """What the linear ``layer`` makes of the frames: (N, out)."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from speechbrain_merit.lobes.experts import ExpertPool
 from speechbrain_merit.lobes.frames import NormalisedFrames
-from speechbrain_merit.lobes.routing import Router, Routing
+from speechbrain_merit.lobes.routing import Router, Routing, route
 from speechbrain_merit.lobes.spectrum import frame_mask
 
 TASKS = ("se", "ser")
@@ -136,8 +136,9 @@ class MixtureOfExperts(Integration):
         """Integrates hidden states (L, B, T, D); only the ``tasks`` asked for are computed."""
         valid = frame_mask(lengths, *hidden.shape[1:3], device=hidden.device)
         rows = valid.flatten().nonzero().squeeze(1)  # padding reaches no router and no expert
+        rows = rows if len(rows) < valid.numel() else None
         frames = NormalisedFrames(hidden.flatten(1, 2), self.layer_norms, rows)
-        routing = {task: self.routers[task](frames) for task in tasks}
+        routing = route({task: self.routers[task] for task in tasks}, frames)
         outputs = self.pool(frames, routing)
         outputs = {task: scatter(output, valid) for task, output in outputs.items()}
         routing = {

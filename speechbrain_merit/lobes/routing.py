@@ -82,9 +82,11 @@ class Router(nn.Module):
         if self.training and self.jitter > 0:  # needs the frames themselves
             frames = frames if isinstance(frames, torch.Tensor) else frames.tensor()
             frames = frames * torch.empty_like(frames).uniform_(1 - self.jitter, 1 + self.jitter)
-        with torch.autocast(self.fc.weight.device.type, enabled=False):  # or near ties flip
-            logits = project(self.fc, frames, torch.float32).float()
-            probabilities = logits.softmax(dim=-1)
+        return self.decide(float_logits(self.fc, frames))
+
+    def decide(self, logits):
+        """The :class:`Routing` of logits (N, E) in float32."""
+        probabilities = logits.softmax(dim=-1)
         if self.mode in ("dense", "uniform"):
             experts = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
             uniform = torch.full_like(probabilities, 1 / logits.shape[-1])
@@ -96,3 +98,51 @@ class Router(nn.Module):
         if self.mode == "straight_through":
             weights = weights + (chosen - chosen.detach())
         return Routing(logits, experts, weights / self.top_k)
+
+
+def route(routers, frames):
+    """Routes frames for several tasks, which hear them in one product.
+
+    Arguments
+    ---------
+    routers : dict
+        Task → :class:`Router` over the same frames and number of experts.
+    frames : torch.Tensor or NormalisedFrames
+        Frames (N, W).
+
+    Returns
+    -------
+    dict
+        Task → :class:`Routing`.
+
+    Example
+    -------
+    >>> routers = {"se": Router(8, 3), "ser": Router(8, 3)}
+    >>> {task: routing.logits.shape for task, routing in route(routers, torch.randn(5, 8)).items()}
+    {'se': torch.Size([5, 3]), 'ser': torch.Size([5, 3])}
+    """
+    if any(router.training and router.jitter > 0 for router in routers.values()):
+        return {task: router(frames) for task, router in routers.items()}  # each has its own noise
+    layers = [router.fc for router in routers.values()]
+    together = Together(*(torch.cat([getattr(fc, n) for fc in layers]) for n in ("weight", "bias")))
+    parts = float_logits(together, frames).chunk(len(layers), dim=-1)
+    return {task: router.decide(part) for (task, router), part in zip(routers.items(), parts)}
+
+
+class Together(NamedTuple):
+    """Several linear layers as one: ``weight`` (K · E, W) and ``bias`` (K · E)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __call__(self, frames):
+        """(N, W) to (N, K · E)."""
+        return nn.functional.linear(frames, self.weight, self.bias)
+
+
+def float_logits(layer, frames):
+    """A router's linear layer in float32, whatever autocast says: or near ties flip."""
+    with torch.autocast(layer.weight.device.type, enabled=False):
+        if isinstance(frames, torch.Tensor):
+            frames = frames.float()
+        return project(layer, frames, torch.float32).float()
