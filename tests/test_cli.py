@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -189,6 +190,8 @@ def test_an_interrupt_leaves_finished_files_whole(model, tmp_path, repo_root):
         cwd=repo_root,
         stderr=subprocess.PIPE,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        # a shell's background job would inherit that Ctrl-C is ignored
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not list(out.glob(".b_enhanced.wav.*.part")):
