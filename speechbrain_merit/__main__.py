@@ -25,8 +25,8 @@ ANALYSE = """\
 Cleans the speech of recordings and names its emotion, over time and in all.
 
 For each recording, --out receives NAME_enhanced.wav, NAME.json and, with --plot, NAME.png; and
-summary.csv in all. Without --model, the model that travels with the package is used; its training
-data allow non-commercial use only.
+summary.csv in all. --model is a folder that a run or merit export made; without it, a
+model that travels with the package is used, if there is one.
 """
 ANALYSE_EXAMPLES = """\
 examples:
