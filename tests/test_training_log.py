@@ -11,6 +11,9 @@ def log(folder, choice, epochs):
     for epoch, loss in epochs:
         for logger in loggers:
             logger.log_stats({"epoch": epoch}, {"loss": loss}, {"si_sdr": -loss})
+    for logger in loggers:
+        if hasattr(logger, "writer"):  # a thread of TensorBoard's writes, some time later
+            logger.writer.flush()
 
 
 def test_curves_come_back_and_the_last_line_of_an_epoch_counts(tmp_path):
