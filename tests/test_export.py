@@ -268,11 +268,10 @@ def test_what_is_no_run_is_refused(tmp_path):
         export_run(tmp_path, tmp_path / "out")
 
 
-def test_the_model_that_ships_is_whole():
-    try:
-        folder = shipped_model()
-    except PretrainedError as error:
-        pytest.skip(str(error))
+def test_the_model_that_ships_is_whole(repo_root):
+    if not (repo_root / "pretrained" / "merit-tiny").exists():
+        pytest.skip("pretrained/merit-tiny is not there yet")
+    folder = shipped_model()  # one that is there and not whole is an error
     merit = load(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size <= 40e6 and set(merit.hparams.labels) >= set(LABELS)
