@@ -9,7 +9,8 @@ The run's hyperparams.yaml and best checkpoint are read. Keys can be changed:
 
 import sys
 
-from speechbrain_merit.recipe import UserError, score
+from speechbrain_merit.configuration import UserError
+from speechbrain_merit.recipe import score
 
 if __name__ == "__main__":
     try:

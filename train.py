@@ -12,7 +12,8 @@ Any key of the YAML can be given on the command line: --seed 7 --number_of_epoch
 
 import sys
 
-from speechbrain_merit.recipe import UserError, run
+from speechbrain_merit.configuration import UserError
+from speechbrain_merit.recipe import run
 
 if __name__ == "__main__":
     try:

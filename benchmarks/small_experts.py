@@ -19,7 +19,8 @@ import torch
 from experts import FRAMES, LAYERS, WIDTH
 from measure import MIB, machine, seconds
 
-from speechbrain_merit import recipe
+from speechbrain_merit import configuration
+from speechbrain_merit.datasets import datasets
 from speechbrain_merit.evaluation import predictions
 from speechbrain_merit.lobes.integration import MixtureOfExperts
 from speechbrain_merit.lobes.quantised import quantise
@@ -65,7 +66,7 @@ def trained(folder, ranks, repetitions):
     """A trained system, its experts made smaller step by step."""
     hparams = load(folder)
     model = hparams["model"].eval()
-    valid = recipe.datasets({**hparams, "skip_test": True})[1]
+    valid = datasets({**hparams, "skip_test": True})[1]
     variants = {"full": model}
     for rank in ranks:
         variants[f"rank {rank}"] = copy.deepcopy(model)
@@ -93,7 +94,7 @@ def load(folder):
     """The hparams of a run, with its best checkpoint in the model."""
     overrides = {"output_folder": str(folder), "save_folder": f"{folder}/save"}
     overrides |= {f"{s}_annotation": f"{folder}/save/{s}.json" for s in ("train", "valid", "test")}
-    hparams = recipe.load(f"{folder}/hyperparams.yaml", overrides)
+    hparams = configuration.load(f"{folder}/hyperparams.yaml", overrides)
     hparams["checkpointer"].checkpoints_dir = Path(hparams["save_folder"])
     if hparams["checkpointer"].recover_if_possible(max_key="score") is None:
         raise SystemExit(f"{folder} holds no checkpoint with a score.")

@@ -298,7 +298,8 @@ def recipe_module(path):
         raise PreparationError(
             f"{path} is missing: a corpus folder holds it beside its corpus.yaml."
         )
-    if path.stem not in sys.modules:
+    known = sys.modules.get(path.stem)
+    if known is None or known.__file__ != str(path):  # another corpus of that name
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

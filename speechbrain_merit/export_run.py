@@ -10,9 +10,12 @@ from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 
 from speechbrain_merit.calibration import fit_temperature
+from speechbrain_merit.configuration import UserError, load, parse
+from speechbrain_merit.datasets import datasets
 from speechbrain_merit.export import write_pretrained
 from speechbrain_merit.loading import HPARAMS, PretrainedError
 from speechbrain_merit.model_card import model_card
+from speechbrain_merit.training_log import TRAIN_LOG
 
 logger = get_logger(__name__)
 
@@ -168,24 +171,22 @@ def plain_keys(path):
 
 def loaded(results):
     """The run as its YAML and best checkpoint make it, calibrated where that can be done."""
-    from speechbrain_merit import recipe
-
     save = results / "save"  # the run may have been moved since it was trained
     own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS}
-    own |= {"save_folder": str(save), "train_log": str(results / recipe.TRAIN_LOG)}
+    own |= {"save_folder": str(save), "train_log": str(results / TRAIN_LOG)}
     try:
-        yaml_file, _, given = recipe.parse(
+        yaml_file, _, given = parse(
             [str(results / HPARAMS), "--output_folder", str(results), "--skip_test", "True"]
         )
-        hparams = recipe.load(yaml_file, {**given, **own})
-    except recipe.UserError as error:
+        hparams = load(yaml_file, {**given, **own})
+    except UserError as error:
         raise ValueError(str(error)) from error
     hparams["checkpointer"].checkpoints_dir = save
     hparams["checkpointer"].recover_if_possible(max_key="score")
     model = hparams["model"].eval()
     try:
-        valid_set = recipe.datasets(hparams)[1]
-    except (OSError, ValueError, KeyError, recipe.UserError) as error:
+        valid_set = datasets(hparams)[1]
+    except (OSError, ValueError, KeyError, UserError) as error:
         logger.warning(f"Not calibrated: {error}")
         return hparams, model, 1.0, "the validation recordings could not be read"
     return (hparams, model, *temperature_of(model, valid_set, hparams, "cpu"))

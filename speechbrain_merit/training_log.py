@@ -6,6 +6,7 @@ from pathlib import Path
 from speechbrain.utils.train_logger import FileTrainLogger, TensorboardLogger
 
 CHOICES = ("file", "tensorboard")
+TRAIN_LOG = "train_log.txt"  # as every hparams/*.yaml names it
 
 
 def build_loggers(choice, train_log, output_folder):

@@ -10,9 +10,9 @@ from scipy.stats import pearsonr
 from test_recipe import LABELS, RATE, arguments, corpus  # noqa: F401 (a fixture)
 
 from speechbrain_merit import recipe
+from speechbrain_merit.configuration import UserError
 from speechbrain_merit.losses import attribute_loss
 from speechbrain_merit.metrics.attributes import attribute_scores, concordance
-from speechbrain_merit.recipe import UserError
 
 
 def test_concordance_is_the_correlation_less_what_scale_and_level_cost():

@@ -8,9 +8,9 @@ import pytest
 import soundfile as sf
 
 from speechbrain_merit import recipe
-from speechbrain_merit.corpora import PreparationError, find_corpora, overlay
+from speechbrain_merit.configuration import UserError
+from speechbrain_merit.corpora import PreparationError, find_corpora, overlay, recipe_module
 from speechbrain_merit.data.manifests import load_manifest
-from speechbrain_merit.recipe import UserError
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 RATE = 16000
@@ -166,3 +166,11 @@ def test_a_bad_corpus_stops_before_anything_is_joined(world, tmp_path):
     with pytest.raises(UserError, match="no training utterance.*bored"):
         recipe.run(arguments(world, tmp_path, "--labels", "[angry, sad, happy, neutral, bored]"))
     assert not (tmp_path / "save" / "train.json").exists()
+
+
+def test_a_preparation_is_the_one_of_its_own_folder(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name / "Same").mkdir(parents=True)
+        (tmp_path / name / "Same" / "same_prepare.py").write_text(f"WHERE = {name!r}\n")
+    for name in ("first", "second", "first"):
+        assert recipe_module(tmp_path / name / "Same" / "same_prepare.py").WHERE == name

@@ -10,6 +10,7 @@ from transformers import AutoModel, HubertConfig, Wav2Vec2Config, WavLMConfig
 
 from speechbrain_merit import recipe
 from speechbrain_merit.calibration import fit_temperature
+from speechbrain_merit.corpora import RECIPES
 from speechbrain_merit.data.pipeline import label_encoder
 from speechbrain_merit.export import write_pretrained
 from speechbrain_merit.export_run import best_checkpoint, export_run
@@ -218,7 +219,7 @@ def run(corpus, tmp_path_factory):  # noqa: F811
     """The folder of a finished run, with what its evaluation would leave."""
     output = tmp_path_factory.mktemp("run") / "merit"
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(recipe.RECIPES.parent)
+        patch.chdir(RECIPES.parent)
         recipe.run(arguments(corpus, output, "--number_of_epochs", "1", "--skip_test", "True"))
     (output / "evaluation").mkdir()
     (output / "evaluation" / "metrics.md").write_text("| Condition | n |\n| clean | 4 |\n")
@@ -246,7 +247,7 @@ def test_a_run_without_that_folder_is_exported_from_its_checkpoint(run, tmp_path
     copied = tmp_path / "run"
     shutil.copytree(run, copied)
     shutil.rmtree(copied / "pretrained")
-    monkeypatch.chdir(recipe.RECIPES.parent)
+    monkeypatch.chdir(RECIPES.parent)
     again = export_run(copied, tmp_path / "again")
     ours, theirs = load(again), load(run / "pretrained")
     assert torch.equal(ours.enhance_batch(WAVE), theirs.enhance_batch(WAVE))

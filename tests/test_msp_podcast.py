@@ -12,9 +12,9 @@ import pytest
 import soundfile as sf
 import yaml
 
+from speechbrain_merit.configuration import parse
 from speechbrain_merit.corpora import prepare_corpora
 from speechbrain_merit.data.manifests import load_manifest
-from speechbrain_merit.recipe import parse
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 EIGHT = [*LABELS, "surprised", "fearful", "disgust", "contempt"]

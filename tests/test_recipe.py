@@ -13,7 +13,9 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_merit import recipe
 from speechbrain_merit.brain import MeritBrain
-from speechbrain_merit.recipe import UserError
+from speechbrain_merit.configuration import UserError, load, parse
+from speechbrain_merit.corpora import RECIPES
+from speechbrain_merit.datasets import datasets, prepare
 from speechbrain_merit.training_log import read_curves
 
 SYSTEMS = ["merit", "dense_merit", "weighted_sum", "ser_only", "se_only"]
@@ -96,7 +98,7 @@ def trained(corpus, tmp_path_factory):
     """The folder of one finished run of Sparse MERIT."""
     output = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(recipe.RECIPES.parent)
+        patch.chdir(RECIPES.parent)
         recipe.run(arguments(corpus, output))
     return output
 
@@ -109,19 +111,19 @@ def final_weights(output):
 
 def systems_and_corpora():
     """Every system with every corpus of the repository."""
-    corpora = sorted(path.parent.name for path in recipe.RECIPES.glob("*/corpus.yaml"))
+    corpora = sorted(path.parent.name for path in RECIPES.glob("*/corpus.yaml"))
     return [(system, corpus) for system in SYSTEMS for corpus in corpora]
 
 
 @pytest.mark.parametrize("system, name", systems_and_corpora())
 def test_every_system_loads_with_every_corpus(system, name, tmp_path):
-    hparams_file, _, overrides = recipe.parse(
+    hparams_file, _, overrides = parse(
         [
             *(f"hparams/{system}.yaml", "--corpus", name, "--output_folder", str(tmp_path / "run")),
             *("--encoder", "mini"),  # a corpus may name one that has to be downloaded
         ]
     )
-    hparams = recipe.load(hparams_file, overrides)
+    hparams = load(hparams_file, overrides)
     assert hparams["system"] == system and hparams["corpus"] == name
     wanted = {"ser_only": ("ser",), "se_only": ("se",)}.get(system, ("se", "ser"))
     assert hparams["model"].tasks == wanted
@@ -247,7 +249,7 @@ def test_stage_one_keeps_the_encoder_and_stage_two_trains_it(corpus, tmp_path):
     )
     torch.manual_seed(0)
     WhisperEncoder(config).save_pretrained(tmp_path / "encoder")
-    given = recipe.load(*_parsed(corpus, tmp_path / "x", tmp_path / "encoder"))["model"].encoder
+    given = load(*_parsed(corpus, tmp_path / "x", tmp_path / "encoder"))["model"].encoder
     given = {f"encoder.{name}": value for name, value in given.state_dict().items()}
     runs = {}
     for unfreeze in (2, 9):
@@ -265,14 +267,14 @@ def test_stage_one_keeps_the_encoder_and_stage_two_trains_it(corpus, tmp_path):
 
 
 def _parsed(corpus, output, encoder):
-    hparams_file, _, overrides = recipe.parse(arguments(corpus, output, "--encoder", str(encoder)))
+    hparams_file, _, overrides = parse(arguments(corpus, output, "--encoder", str(encoder)))
     return hparams_file, overrides
 
 
 def test_precedence_command_line_over_corpus_over_system(corpus, tmp_path):
-    _, _, overrides = recipe.parse(arguments(corpus, tmp_path))
+    _, _, overrides = parse(arguments(corpus, tmp_path))
     assert (overrides["number_of_epochs"], overrides["batch_size"]) == (2, 4)
-    _, _, overrides = recipe.parse(arguments(corpus, tmp_path, "--batch_size", "3"))
+    _, _, overrides = parse(arguments(corpus, tmp_path, "--batch_size", "3"))
     assert (overrides["number_of_epochs"], overrides["batch_size"]) == (2, 3)
 
 
@@ -311,12 +313,12 @@ def test_a_label_outside_the_label_set_is_named(corpus, tmp_path):
 
 
 def test_batches_by_duration_hold_each_utterance_once_and_differ_between_epochs(corpus, tmp_path):
-    hparams_file, _, overrides = recipe.parse(
+    hparams_file, _, overrides = parse(
         arguments(corpus, tmp_path / "run", "--max_batch_seconds", "2")
     )
-    hparams = recipe.load(hparams_file, overrides)
-    recipe.prepare(hparams)
-    train_set, _, _ = recipe.datasets(hparams)
+    hparams = load(hparams_file, overrides)
+    prepare(hparams)
+    train_set, _, _ = datasets(hparams)
     brain = dataclasses.make_dataclass("Brain", ["train_sampler"])(None)
     sampler = recipe.training_batches(brain, train_set, hparams)["batch_sampler"]
     assert brain.train_sampler is sampler

@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from speechbrain_merit.recipe import RECIPES, parse
+from speechbrain_merit.configuration import parse
+from speechbrain_merit.corpora import RECIPES
 
 LISTS = sorted((RECIPES.parent / "tests" / "recipes").glob("*.csv"))
 

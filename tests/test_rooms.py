@@ -7,7 +7,7 @@ import pytest
 import soundfile as sf
 import torch
 
-from speechbrain_merit import recipe as main_road
+from speechbrain_merit.configuration import load, parse
 from speechbrain_merit.data.augmentation import (
     INTERNET_CODECS,
     TELEPHONE_CODECS,
@@ -17,6 +17,7 @@ from speechbrain_merit.data.augmentation import (
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.mixing import NoiseBank, TrainingMixer
 from speechbrain_merit.data.rooms import RoomBank, in_room
+from speechbrain_merit.datasets import datasets, prepare
 
 RATE = 16000
 
@@ -211,10 +212,10 @@ def test_a_run_trains_in_rooms_and_is_validated_without(
     keys = ["--rir_folder", str(tmp_path / "rooms"), "--room_share", "1.0", "--clean_share", "1.0"]
     keys += ["--data_folder", str(minimerit / "speech"), "--noise_folder", str(minimerit / "noise")]
     keys += ["--output_folder", str(tmp_path / "run"), "--skip_test", "True"]
-    hparams_file, _, overrides = main_road.parse(["hparams/ser_only.yaml", *keys])
-    hparams = main_road.load(hparams_file, overrides)
-    main_road.prepare(hparams)
-    train, valid, _ = main_road.datasets(hparams)
+    hparams_file, _, overrides = parse(["hparams/ser_only.yaml", *keys])
+    hparams = load(hparams_file, overrides)
+    prepare(hparams)
+    train, valid, _ = datasets(hparams)
     for index in range(4):  # without noise, what is left between the two is the late part
         late = train[index]["mixture"] - train[index]["clean"]
         share = late.square().sum() / train[index]["mixture"].square().sum()
