@@ -19,6 +19,8 @@ BLOCK_SECONDS = 4.0
 SHORTEST_SECONDS = 0.1
 #: Some formats announce a buffer more than they hold.
 SLACK_SECONDS = 0.05
+#: Samples, more than resampling to 16 kHz and back to a higher rate adds.
+ROUNDING = 64
 CHANNELS = ("mix", "separate")
 #: What enhanced files are written as, by suffix, where the format's default is not wanted.
 SUBTYPES = {"WAV": "PCM_16", "FLAC": "PCM_16"}
@@ -195,22 +197,26 @@ class AudioWriter:
         self.resampler = None
         if rate != SAMPLE_RATE:
             self.resampler = soxr.ResampleStream(SAMPLE_RATE, rate, channels, dtype="float32")
-        self.channels, self.given, self.written = channels, 0, 0
+        self.channels, self.written = channels, 0
+        # the last samples wait: a resampler may round up, and only some formats can be shortened
+        self.waiting = np.zeros((0, channels), np.float32)
         try:
             self.file = sf.SoundFile(
                 str(self.partial), "w", rate, channels, subtype=subtype, format=form
             )
-        except (sf.SoundFileError, OSError, ValueError) as error:
-            self.partial.unlink(missing_ok=True)
+        except (sf.SoundFileError, OSError, ValueError, TypeError) as error:
+            if self.partial.exists():
+                self.partial.unlink()
             raise AudioError(f"{path}: cannot be written: {reason(error)}") from error
 
     def write(self, block):
         """Takes samples (channels, n) at 16 kHz."""
-        self.given += block.shape[1]
         block = np.ascontiguousarray(block.T)
         if self.resampler is not None:
             block = self.resampler.resample_chunk(block)
-        self.put(block)
+        block = np.concatenate([self.waiting, block])
+        self.put(block[:-ROUNDING])
+        self.waiting = block[-ROUNDING:].copy()
 
     def put(self, block):
         """Writes samples (n, channels) at the file's rate."""
@@ -225,16 +231,15 @@ class AudioWriter:
 
     def finish(self, n_frames=None):
         """Completes the file, ``n_frames`` long if given, and puts it in its place."""
+        block = self.waiting
         if self.resampler is not None:
-            self.put(
-                self.resampler.resample_chunk(np.zeros((0, self.channels), np.float32), last=True)
-            )
-        missing = 0 if n_frames is None else n_frames - self.written
+            rest = self.resampler.resample_chunk(block[:0], last=True)
+            block = np.concatenate([block, rest])
+        missing = 0 if n_frames is None else n_frames - self.written - len(block)
         if missing > 0:  # a resampler may round down
-            self.put(np.zeros((missing, self.channels), np.float32))
+            block = np.concatenate([block, np.zeros((missing, self.channels), np.float32)])
+        self.put(block[: len(block) + min(missing, 0)])
         try:
-            if missing < 0:
-                self.file.truncate(n_frames)
             self.file.close()
             os.replace(self.partial, self.path)
         except (sf.SoundFileError, OSError) as error:

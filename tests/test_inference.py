@@ -5,8 +5,8 @@ import pytest
 import soundfile as sf
 import torch
 
-from speechbrain_merit import hearing, speech_presence
-from speechbrain_merit.audio_files import AudioError, AudioReader
+from speechbrain_merit import audio_files, hearing, speech_presence
+from speechbrain_merit.audio_files import AudioError, AudioReader, AudioWriter
 from speechbrain_merit.export import write_pretrained
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.jobs import FileJob
@@ -165,6 +165,20 @@ def test_any_rate_and_format(merit, tmp_path, suffix, rate):
     assert (info.samplerate, info.frames) == (rate, round(1.5 * rate))
     merit.enhance_file(path, out)  # over the earlier one
     assert sf.info(str(out)).samplerate == RATE
+
+
+@pytest.mark.parametrize("rate", [44100, 48000, 192000])
+def test_a_format_that_cannot_be_shortened_keeps_the_length(tmp_path, rate):
+    for n_frames in range(rate // 4, rate // 4 + 12):
+        sf.write(tmp_path / "a.wav", np.ones(n_frames) / 2, rate)
+        reader = AudioReader(tmp_path / "a.wav")
+        writer = AudioWriter(tmp_path / "b.flac", 1, rate)
+        for block in reader.blocks():
+            writer.write(block)
+        writer.finish(n_frames)
+        written = sf.read(str(tmp_path / "b.flac"))[0]
+        assert len(written) == n_frames
+        assert np.abs(written[n_frames // 3 : -n_frames // 3] - 0.5).max() < 1e-3
 
 
 def test_channels_are_mixed_or_kept_apart(merit, tmp_path, all_speech):
