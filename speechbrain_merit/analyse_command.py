@@ -16,6 +16,7 @@ from speechbrain_merit.jobs import FileJob
 from speechbrain_merit.loading import PretrainedError, shipped_model
 
 SUMMARY = "summary.csv"
+ENHANCED = "_enhanced.wav"
 COLUMNS = ("file", "seconds", "emotion", "probability", "SNR (dB)", "speech (s)", "over time")
 SEGMENTS_SHOWN = 3
 LONGEST_NAME = 40
@@ -52,7 +53,7 @@ def analyse(arguments):
         model = load(arguments.model, arguments.device)
         jobs = [
             PlannedJob(path, out / name, arguments, model.tasks)
-            for path, name in names(paths, arguments.inputs).items()
+            for path, name in names(paths, arguments.inputs, out).items()
         ]
         try:
             for job in progress(model, jobs, arguments.batch_size):
@@ -95,40 +96,70 @@ def find(inputs, out):
     tuple
         Paths, each once; and for each input with nothing to read, why.
     """
-    paths, failures, results = {}, {}, out.resolve()
+    paths, failures, results = {}, {}, real(out)
     for given in inputs:
+        found = [Path(given)]
         if Path(given).is_dir():
-            found = [p for p in find_audio(given) if results not in p.resolve().parents]
+            apart = real(given) in results.parents  # all in --out are results then
+            found = [
+                path
+                for path in find_audio(given)
+                if not (apart and results in real(path).parents) and not is_result(path)
+            ]
             if not found:
                 failures[str(given)] = "holds no recordings"
-            paths.update(dict.fromkeys(found))
-        else:
-            paths[Path(given)] = None
-    return list(paths), failures
+        for path in found:
+            paths.setdefault(os.path.abspath(path), path)
+    return list(paths.values()), failures
 
 
-def names(paths, inputs):
+def real(path):
+    """A path without links; unlike ``Path.resolve``, also of a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
+def is_result(path):
+    """Whether an earlier call wrote a file: the JSON beside it names an enhanced one."""
+    if not path.name.endswith(ENHANCED):
+        return False
+    about = path.with_name(path.name.removesuffix(ENHANCED) + ".json")
+    try:
+        return '"enhanced_path": "' in about.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+
+
+def names(paths, inputs, out):
     """A name for the results of each recording: its own, below the folder that was given.
+
+    No two differ in upper and lower case alone, which are one file on some systems, and no result
+    is written over a recording.
 
     Example
     -------
-    >>> folder = getfixture("tmpdir")
-    >>> found = [Path(folder) / "a.wav", Path(folder) / "a.mp3", Path(folder) / "b" / "a.wav"]
-    >>> [str(name) for name in names(found, [folder]).values()]
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> found = [folder / "a.wav", folder / "a.mp3", folder / "b" / "a.wav"]
+    >>> [str(name) for name in names(found, [folder], folder / "out").values()]
     ['a', 'a_mp3', 'b/a']
     """
     folders = [Path(given) for given in inputs if Path(given).is_dir()]
+    recordings = {real(path) for path in paths if path.name.endswith(ENHANCED)}
     taken, result = set(), {}
+
+    def free(name):
+        over = (out / name).with_name(name.name + ENHANCED)
+        return str(name).casefold() not in taken and real(over) not in recordings
+
     for path in paths:
         folder = next((f for f in folders if f in path.parents), path.parent)
         below = path.relative_to(folder)
         name = below.with_suffix("")
         number = 1
-        while str(name) in taken:
+        while not free(name):
             ending = path.suffix.lstrip(".") if number == 1 else f"{path.suffix[1:]}_{number}"
             name = below.with_name(f"{below.stem}_{ending}")
             number += 1
-        taken.add(str(name))
+        taken.add(str(name).casefold())
         result[path] = name
     return result
 
@@ -138,7 +169,7 @@ class PlannedJob(FileJob):
 
     def __init__(self, path, base, arguments, tasks):
         self.base, self.plot = base, None
-        enhanced = base.with_name(base.name + "_enhanced.wav") if "se" in tasks else None
+        enhanced = base.with_name(base.name + ENHANCED) if "se" in tasks else None
         super().__init__(path, enhanced, arguments.keep_rate, arguments.channels, keep=False)
         self.wants_plot = arguments.plot
 

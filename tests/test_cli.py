@@ -100,6 +100,37 @@ def test_results_are_no_input_of_the_next_call(model, recordings):
         assert len(rows(out)) == 3
 
 
+@pytest.mark.parametrize("place", [".", "..", "another"])
+def test_results_beside_the_recordings_are_no_input_either(model, recordings, place):
+    (recordings / "broken.wav").unlink()
+    for number in range(2):
+        out = recordings / (f"results {number}" if place == "another" else place)
+        assert analyse(model, out, str(recordings)) == 0
+        assert len(rows(out)) == 3
+
+
+def test_no_result_is_written_over_a_recording(model, tmp_path):
+    files = {tmp_path / "a.wav": None, tmp_path / "a_enhanced.wav": None}
+    for seed, path in enumerate(files):
+        sf.write(path, wave(0.5, seed), RATE)
+        files[path] = path.read_bytes()
+    for _ in range(2):
+        assert analyse(model, tmp_path, str(tmp_path)) == 0
+        assert {row["file"] for row in rows(tmp_path)} == set(map(str, files))
+        assert {path: path.read_bytes() for path in files} == files
+
+
+def test_names_that_differ_in_case_alone_are_kept_apart(model, tmp_path):
+    for name in ("x/a.wav", "y/A.wav"):
+        (tmp_path / name).parent.mkdir()
+        sf.write(tmp_path / name, wave(0.5), RATE)
+    out = tmp_path / "out"
+    folders = [str(tmp_path / "x"), str(tmp_path / "y"), os.path.relpath(tmp_path / "x")]
+    assert analyse(model, out, *folders) == 0
+    assert [name for name in names(out) if name.endswith(".json")] == ["A_wav.json", "a.json"]
+    assert len(rows(out)) == 2  # a recording that is given twice is analysed once
+
+
 def test_batches_give_the_same(model, recordings, tmp_path):
     outs = [tmp_path / "1", tmp_path / "3"]
     for out in outs:
