@@ -167,6 +167,8 @@ def main(arguments=None):
 
         add_arguments(convert)
     parsed = top.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal need not have all letters of a file's name
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from pathlib import Path
 import soundfile as sf
 from tqdm import tqdm
 
+from speechbrain_merit.audio_files import native
 from speechbrain_merit.data.inspection import find_audio
 from speechbrain_merit.jobs import FileJob
 from speechbrain_merit.loading import PretrainedError, shipped_model
@@ -18,6 +19,7 @@ from speechbrain_merit.loading import PretrainedError, shipped_model
 SUMMARY = "summary.csv"
 ENHANCED = "_enhanced.wav"
 COLUMNS = ("file", "seconds", "emotion", "probability", "SNR (dB)", "speech (s)", "over time")
+ESCAPED = "backslashreplace"  # names of files that are no UTF-8; JSON knows the same escapes
 SEGMENTS_SHOWN = 3
 LONGEST_NAME = 40
 
@@ -199,8 +201,8 @@ def progress(model, jobs, batch_size):
 def seconds(path):
     """Length of a recording as its header says, 0 where it has none."""
     try:
-        return sf.info(str(path)).duration
-    except (sf.SoundFileError, OSError):
+        return sf.info(native(path)).duration if path.is_file() else 0  # a pipe would wait
+    except (sf.SoundFileError, OSError, TypeError):
         return 0
 
 
@@ -254,7 +256,7 @@ def write_summary(path, rows, failures):
     emotions = list(dict.fromkeys(key for r in rows for key in r if key[:2] in ("p_", "a_")))
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with open(partial, "w", newline="", encoding="utf-8") as file:
+        with open(partial, "w", newline="", encoding="utf-8", errors=ESCAPED) as file:
             fields = [*first, *emotions, "enhanced", "warnings", "error"]
             table = csv.DictWriter(file, fields, restval="", lineterminator="\n")
             table.writeheader()
@@ -268,7 +270,7 @@ def write_whole(path, text):
     """Writes a text file that appears when it is finished."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors=ESCAPED)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

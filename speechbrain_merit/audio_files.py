@@ -67,8 +67,9 @@ class AudioReader:
         self.path, self.channels, self.warnings = Path(path), channels, []
         self.before = self.fingerprint()
         try:
-            info = sf.info(str(path))
-        except (sf.SoundFileError, OSError) as error:
+            open(path, "rb").close()  # says why not; libsndfile says "System error"
+            info = sf.info(native(path))
+        except (sf.SoundFileError, OSError, TypeError) as error:  # the last for raw samples
             raise AudioError(f"{path}: no recording that can be read: {reason(error)}") from error
         self.rate, self.n_channels, self.n_frames = info.samplerate, info.channels, info.frames
         self.float = info.subtype in ("FLOAT", "DOUBLE")
@@ -121,6 +122,11 @@ class AudioReader:
             )
         if read == 0:
             raise AudioError(f"{self.path}: announces {self.seconds:.1f} s and holds nothing.")
+        if read / self.rate < SHORTEST_SECONDS:
+            raise AudioError(
+                f"{self.path}: is cut off after {1000 * read / self.rate:.0f} ms; at least "
+                f"{1000 * SHORTEST_SECONDS:.0f} ms are needed."
+            )
         if self.n_frames - read > SLACK_SECONDS * self.rate:
             self.warnings.append(
                 f"cut off: {read / self.rate:.2f} s of the {self.seconds:.2f} s it announces"
@@ -131,7 +137,7 @@ class AudioReader:
         """Yields blocks (n, channels) of the file at its own rate."""
         read, size = 0, round(BLOCK_SECONDS * self.rate)
         try:
-            with sf.SoundFile(str(self.path)) as file:
+            with sf.SoundFile(native(self.path)) as file:
                 while len(block := file.read(size, dtype="float32", always_2d=True)):
                     finite = np.isfinite(block)
                     if not finite.all():
@@ -145,6 +151,11 @@ class AudioReader:
             raise AudioError(
                 f"{self.path}: cannot be decoded after {read / self.rate:.1f} s: {reason(error)}"
             ) from error
+
+
+def native(path):
+    """A path as soundfile takes it: names of files need not be UTF-8, where these are bytes."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def reason(error):
@@ -201,8 +212,9 @@ class AudioWriter:
         # the last samples wait: a resampler may round up, and only some formats can be shortened
         self.waiting = np.zeros((0, channels), np.float32)
         try:
+            open(self.partial, "wb").close()  # says why not; libsndfile says "System error"
             self.file = sf.SoundFile(
-                str(self.partial), "w", rate, channels, subtype=subtype, format=form
+                native(self.partial), "w", rate, channels, subtype=subtype, format=form
             )
         except (sf.SoundFileError, OSError, ValueError, TypeError) as error:
             if self.partial.exists():

@@ -6,6 +6,7 @@ picture of an hour takes no more memory than one of a second.
 
 import os
 import uuid
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ class Picture:
     def __init__(self, path, channels):
         reader = AudioReader(path, channels)
         n_samples = max(1, round(reader.seconds * SAMPLE_RATE))
-        self.title, self.enhances = Path(path).name, False
+        self.title = os.fsencode(Path(path).name).decode(errors="replace")  # need not be UTF-8
+        self.enhances = False
         self.channels = [
             (Spectrogram(n_samples), Spectrogram(n_samples)) for _ in range(reader.kept)
         ]
@@ -92,7 +94,9 @@ class Picture:
         """Draws the picture as a PNG that appears when it is finished."""
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            self.figure(analyses).savefig(partial, format="png", **FORMAT)
+            with warnings.catch_warnings():  # boxes stand for what the font does not have
+                warnings.filterwarnings("ignore", "Glyph")
+                self.figure(analyses).savefig(partial, format="png", **FORMAT)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

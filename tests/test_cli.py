@@ -1,6 +1,7 @@
 """The command line: what it writes, what it lists, and how it ends."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -129,6 +130,62 @@ def test_names_that_differ_in_case_alone_are_kept_apart(model, tmp_path):
     assert analyse(model, out, *folders) == 0
     assert [name for name in names(out) if name.endswith(".json")] == ["A_wav.json", "a.json"]
     assert len(rows(out)) == 2  # a recording that is given twice is analysed once
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_a_recording_may_have_any_name(model, tmp_path, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    paths = [folder / "日本 $x^2$, взят.2024.wav", folder / os.fsdecode(b"caf\xe9.wav")]
+    for path in paths:
+        try:
+            path.touch()
+        except OSError:
+            pytest.skip("file names are UTF-8 on this system")
+        sf.write(os.fsencode(path), wave(0.5), RATE)
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert analyse(model, out, str(folder), "--plot") == 0
+    stdout.flush()
+    assert b"caf\\udce9.wav" in stdout.buffer.getvalue()
+    for path in paths:
+        assert {out / (path.stem + end) for end in (".png", "_enhanced.wav")} <= set(out.iterdir())
+        about = json.loads((out / (path.stem + ".json")).read_text(encoding="utf-8"))
+        assert about["path"] == str(path)
+    assert {row["file"] for row in rows(out)} >= {str(paths[0])}
+
+
+def test_what_is_no_recording_stops_no_other(model, tmp_path):
+    raw, pipe, cut = (tmp_path / name for name in ("x.raw", "pipe.wav", "cut.mp3"))
+    raw.write_bytes(bytes(64000))
+    os.mkfifo(pipe)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "loop.wav").symlink_to("loop.wav")
+    sf.write(cut, wave(2, rate=48000), 48000)
+    data = cut.read_bytes()
+    length = next(n for n in range(400, len(data), 20) if 0 < samples(cut, data[:n]) < 1200)
+    cut.write_bytes(data[:length])
+    sf.write(tmp_path / "whole.wav", wave(1), RATE)
+    out = tmp_path / "out"
+    files = [str(path) for path in (raw, pipe, cut, tmp_path / "linked", tmp_path / "whole.wav")]
+    assert analyse(model, out, *files, "--batch_size", "2") == 1
+    errors = {row["file"]: row["error"] for row in rows(out)}
+    assert "samplerate must be specified" in errors[str(raw)]
+    assert "is no file" in errors[str(pipe)] and "is cut off after" in errors[str(cut)]
+    assert "symbolic links" in errors[str(tmp_path / "linked" / "loop.wav")]
+    assert not errors[files[-1]] and names(out) == [
+        "summary.csv",
+        "whole.json",
+        "whole_enhanced.wav",
+    ]
+
+
+def samples(path, data):
+    path.write_bytes(data)
+    try:
+        return len(sf.read(path)[0])
+    except sf.SoundFileError:
+        return 0
 
 
 def test_batches_give_the_same(model, recordings, tmp_path):

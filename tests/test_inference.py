@@ -317,6 +317,17 @@ def test_what_cannot_be_analysed_is_refused_and_leaves_nothing(merit, tmp_path, 
     assert before is None or path.read_bytes() == before
 
 
+def test_a_recording_that_may_not_be_read_is_told_from_a_broken_one(merit, tmp_path, monkeypatch):
+    sf.write(tmp_path / "a.wav", wave(1), RATE)
+
+    def denied(path, *rest, **more):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(audio_files, "open", denied, raising=False)  # root may read anything
+    with pytest.raises(AudioError, match="a.wav: no recording that can be read: Permission denied"):
+        merit.classify_file(tmp_path / "a.wav")
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(merit, tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
 
@@ -355,7 +366,9 @@ def test_an_output_that_cannot_be_written_is_refused(merit, tmp_path):
     sf.write(path, wave(1), RATE)
     before = path.read_bytes()
     for out, message in (
-        (tmp_path / "nowhere" / "b.wav", "cannot be written"),
+        (tmp_path / "nowhere" / "b.wav", "cannot be written: No such file or directory"),
+        (path / "b.wav", "cannot be written: Not a directory"),
+        (tmp_path / "b.raw", "cannot be written"),
         (tmp_path / "b.xyz", "no format"),
         (path, "the recording itself"),
     ):
