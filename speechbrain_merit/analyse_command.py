@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import soundfile as sf
+import torch
 from tqdm import tqdm
 
 from speechbrain_merit.audio_files import native
@@ -42,6 +43,8 @@ def analyse(arguments):
     ------
     PretrainedError
         The model cannot be loaded.
+    ValueError
+        The memory of the device does not suffice.
     OSError
         The output folder cannot be made.
     """
@@ -65,6 +68,10 @@ def analyse(arguments):
                     job.error = error
                 if job.error is not None:
                     failures[str(job.path)] = str(job.error)
+        except torch.cuda.OutOfMemoryError as error:
+            raise ValueError(
+                "the device's memory does not suffice: give a smaller --batch_size, or --device cpu"
+            ) from error
         finally:  # also after an interrupt: what is finished is listed
             write_summary(out / SUMMARY, rows, failures)
     else:

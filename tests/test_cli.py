@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 import torch
 
-from speechbrain_merit import __version__, analyse_command
+from speechbrain_merit import __version__, analyse_command, jobs
 from speechbrain_merit.__main__ import main
 from speechbrain_merit.export import write_pretrained
 from speechbrain_merit.loading import PretrainedError
@@ -245,6 +245,16 @@ def test_an_output_folder_that_cannot_be_made(model, recordings, tmp_path, capsy
     (tmp_path / "file").write_text("")
     assert analyse(model, tmp_path / "file", str(recordings)) == 2
     assert "file" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_said(model, recordings, tmp_path, monkeypatch, capsys):
+    def full(*arguments):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(jobs, "deliver", full)
+    assert analyse(model, tmp_path / "out", str(recordings), "--batch_size", "2") == 2
+    assert "smaller --batch_size" in capsys.readouterr().err
+    assert names(tmp_path / "out") == ["summary.csv"]
 
 
 def test_help_and_version(capsys):
