@@ -117,6 +117,8 @@ def write_pretrained(
         ``folder`` is there and not empty; with ``overwrite``, it is no pretrained folder.
     ValueError
         Unknown precision, or a module whose arguments cannot be told.
+    OSError
+        The folder cannot be written.
 
     Example
     -------
@@ -147,7 +149,10 @@ def write_pretrained(
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
     partial.mkdir()
     try:
-        torch.save(stored(model.state_dict(), precision), partial / WEIGHTS)
+        try:
+            torch.save(stored(model.state_dict(), precision), partial / WEIGHTS)
+        except RuntimeError as error:  # what torch's writer makes of a full disk
+            raise OSError(f"{folder}: cannot be written, is the disk full? {error}") from error
         (partial / HPARAMS).write_text(text, encoding="utf-8")
         label_encoder(list(labels)).save(partial / LABELS)
         (partial / INTERFACE).write_text(INTERFACE_TEXT, encoding="utf-8")

@@ -198,6 +198,10 @@ def test_nothing_else_is_written_over(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         write_pretrained(first, model, LABELS, "# second", overwrite=True)
+    writer = "inline_container.cc: unexpected pos 64 vs 0"  # torch's words for a full disk
+    monkeypatch.setattr(torch, "save", lambda *a: (_ for _ in ()).throw(RuntimeError(writer)))
+    with pytest.raises(OSError, match=f"{first}: cannot be written, is the disk full"):
+        write_pretrained(first, model, LABELS, "# second", overwrite=True)
     assert (first / "README.md").read_text() == "# first\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "taken"]
 
