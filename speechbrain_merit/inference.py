@@ -4,14 +4,18 @@ import functools
 from pathlib import Path
 
 import torch
+from ruamel.yaml.error import YAMLError
 from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
 from speechbrain_merit.analysis import Assembler
 from speechbrain_merit.hearing import hear
 from speechbrain_merit.jobs import FileJob, Job, run
-from speechbrain_merit.loading import require_files
+from speechbrain_merit.loading import PretrainedError, require_files
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
+
+#: What a YAML file that is cut off makes HyperPyYAML and SpeechBrain raise.
+UNREADABLE = (AttributeError, ImportError, LookupError, TypeError, ValueError, YAMLError)
 
 
 class MeritInterface(Pretrained):
@@ -72,10 +76,17 @@ class MeritInterface(Pretrained):
         PretrainedError
             A file is missing, cut off, or does not fit the model.
         """
-        if Path(source).is_dir():
-            require_files(source)
-            savedir = None  # SpeechBrain would take what an earlier model left there
-        return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
+        if not Path(source).is_dir():
+            return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
+        require_files(source)
+        try:  # without savedir: SpeechBrain would take what an earlier model left there
+            return super().from_hparams(str(source), hparams_file, savedir=None, **kwargs)
+        except PretrainedError:
+            raise
+        except UNREADABLE as error:
+            raise PretrainedError(
+                f"{Path(source) / hparams_file}: cannot be used, perhaps it is cut off: {error!r}"
+            ) from error
 
     @property
     def model(self):

@@ -69,9 +69,10 @@ def require_files(folder, names=(HPARAMS, WEIGHTS, LABELS)):
     """
     missing = [name for name in names if not (Path(folder) / name).is_file()]
     if missing:
+        inner = Path(folder) / "pretrained"  # of a run
+        hint = f"Give {inner}." if inner.is_dir() else "Export it again, or copy it whole."
         raise PretrainedError(
-            f"{folder} is no complete pretrained folder: {', '.join(missing)} is missing. "
-            "Export it again, or copy it whole."
+            f"{folder} is no complete pretrained folder: {', '.join(missing)} is missing. {hint}"
         )
 
 

@@ -145,6 +145,25 @@ def test_a_missing_file_is_named(folder, name):
         load(folder)
 
 
+def test_a_run_is_not_taken_for_its_pretrained_folder(folder, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(folder / "hyperparams.yaml", run)
+    shutil.move(folder, run / "pretrained")
+    with pytest.raises(PretrainedError, match="Give .*pretrained"):
+        load(run)
+
+
+def test_hyperparams_that_are_cut_off_are_named(folder):
+    path = folder / "hyperparams.yaml"
+    text = path.read_text(encoding="utf-8")
+    places = ["temperature", "isper\n", "n_experts: 3", "model: !new", "pretrainer", "    labels"]
+    for length in [0, *(text.index(place) + 3 for place in places)]:
+        path.write_text(text[:length], encoding="utf-8")
+        with pytest.raises(PretrainedError, match="hyperparams.yaml: cannot be used"):
+            load(folder)
+
+
 def test_a_file_that_is_cut_off_is_named(folder):
     data = (folder / "model.ckpt").read_bytes()
     for length in (0, 100, len(data) // 2, len(data) - 10):
