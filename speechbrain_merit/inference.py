@@ -333,14 +333,16 @@ class MeritInterface(Pretrained):
         Raises
         ------
         ValueError
-            Not (B, S), or NaN or infinite samples.
+            Not (B, S), NaN or infinite samples, or not one length a wave.
         """
         if wavs.dim() != 2:
             raise ValueError(f"Waves of shape {tuple(wavs.shape)}; (batch, samples) is needed.")
-        wavs = wavs.to(self.device).float()
+        if lengths is not None and lengths.shape != wavs.shape[:1]:
+            raise ValueError(f"Lengths of shape {tuple(lengths.shape)} for {len(wavs)} waves.")
+        wavs = wavs.float().to(self.device)  # in this order: not every device has float64
         if not bool(torch.isfinite(wavs).all()):
             raise ValueError("The waves hold NaN or infinite samples.")
-        return wavs, None if lengths is None else lengths.to(self.device).float()
+        return wavs, None if lengths is None else lengths.float().to(self.device)
 
     def forward(self, wavs, lengths=None):
         """The same as :meth:`analyse_batch`."""

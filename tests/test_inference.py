@@ -384,6 +384,8 @@ def test_waves_that_are_none_are_refused(merit):
         merit.classify_batch(torch.zeros(RATE))
     with pytest.raises(ValueError, match="25 ms"):
         merit.classify_batch(torch.zeros(1, 160))
+    with pytest.raises(ValueError, match=r"Lengths of shape \(1,\) for 2 waves"):
+        merit.analyse_batch(torch.zeros(2, RATE), torch.ones(1))
 
 
 def music(seconds, chord):
