@@ -25,6 +25,7 @@ REQUIRED = [
     "safetensors>=0.4.3",
     "hyperpyyaml>=1.2.2",
     "pyyaml>=6.0",
+    "ruamel.yaml>=0.17.28",  # reads for hyperpyyaml; its errors are told apart
     "numpy>=2.0",
     "scipy>=1.13",
     "scikit-learn>=1.5",

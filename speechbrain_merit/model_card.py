@@ -103,6 +103,7 @@ def model_card(hparams, precision="fp32", temperature=None, results=None, reason
     closed = any(NON_COMMERCIAL in text for text in licences.values())
     low, high = hparams["train_snr_db"]
     labels = list(hparams["labels"])
+    results = (results or "The run was not scored on test speakers.").strip()
     calibrated = (
         f"Probabilities are calibrated on the validation speakers (T = {temperature or 1:.3f})."
     )
@@ -124,5 +125,5 @@ def model_card(hparams, precision="fp32", temperature=None, results=None, reason
         calibration=calibrated
         if reason is None
         else f"Probabilities are not calibrated: {reason}.",
-        results=(results or "The run was not scored on test speakers.").strip(),
+        results=results.replace("\n## ", "\n### "),  # one level below the card's own
     )

@@ -15,7 +15,7 @@ from speechbrain_merit.data.pipeline import label_encoder
 from speechbrain_merit.export import write_pretrained
 from speechbrain_merit.export_run import best_checkpoint, export_run
 from speechbrain_merit.inference import MeritInterface
-from speechbrain_merit.loading import PretrainedError, shipped_model
+from speechbrain_merit.loading import PretrainedError
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.enhancement import EnhancementHead
 from speechbrain_merit.lobes.integration import MixtureOfExperts, WeightedSum
@@ -290,15 +290,3 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "hyperparams.yaml").write_text("seed: 1")
     with pytest.raises(ValueError, match="train first"):
         export_run(tmp_path, tmp_path / "out")
-
-
-def test_the_model_that_ships_is_whole(repo_root):
-    if not (repo_root / "pretrained" / "merit-tiny").exists():
-        pytest.skip("pretrained/merit-tiny is not there yet")
-    folder = shipped_model()  # one that is there and not whole is an error
-    merit = load(folder)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    assert size <= 40e6 and set(merit.hparams.labels) >= set(LABELS)
-    assert merit.tasks == ("se", "ser") and merit.hparams.temperature != 1.0
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "not for commercial use" in card and "dB" in card

@@ -105,7 +105,7 @@ def test_the_command_is_installed(metadata):
 
 
 def test_every_module_that_is_imported_is_required(metadata, repo_root):
-    named_otherwise = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    named_otherwise = {"sklearn": "scikit-learn", "yaml": "pyyaml", "ruamel": "ruamel.yaml"}
     required = {canonicalize_name(Requirement(r).name) for r in metadata["install_requires"]}
     roots = [repo_root / "speechbrain_merit", repo_root / "recipes"]
     sources = [path for root in roots for path in root.rglob("*.py")]
