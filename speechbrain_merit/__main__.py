@@ -25,8 +25,8 @@ ANALYSE = """\
 Cleans the speech of recordings and names its emotion, over time and in all.
 
 For each recording, --out receives NAME_enhanced.wav, NAME.json and, with --plot, NAME.png; and
-summary.csv in all. --model is a folder that a run or merit export made; without it, merit-tiny
-is used, which travels with the package (research only, by the terms of its training data).
+summary.csv in all. --model is the pretrained folder of a run, or of merit export; without it,
+merit-tiny is used, which travels with the package (research only, by the terms of its training data).
 """
 ANALYSE_EXAMPLES = """\
 examples:
