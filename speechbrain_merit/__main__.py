@@ -26,7 +26,7 @@ Cleans the speech of recordings and names its emotion, over time and in all.
 
 For each recording, --out receives NAME_enhanced.wav, NAME.json and, with --plot, NAME.png; and
 summary.csv in all. --model is the pretrained folder of a run, or of merit export; without it,
-merit-tiny is used, which travels with the package (for research only: so its training data want).
+merit-tiny is used, which travels with the package. Its training data allow no commercial use.
 """
 ANALYSE_EXAMPLES = """\
 examples:
