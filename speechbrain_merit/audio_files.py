@@ -21,6 +21,8 @@ SHORTEST_SECONDS = 0.1
 SLACK_SECONDS = 0.05
 #: Samples, more than resampling to 16 kHz and back to a higher rate adds.
 ROUNDING = 64
+#: Bytes. A WAV file cannot tell a greater length; RF64 is WAV with longer fields (EBU Tech 3306).
+LARGEST_WAV = 4_000_000_000
 CHANNELS = ("mix", "separate")
 #: What enhanced files are written as, by suffix, where the format's default is not wanted.
 SUBTYPES = {"WAV": "PCM_16", "FLAC": "PCM_16"}
@@ -179,6 +181,8 @@ class AudioWriter:
     as_float : bool
         Store float samples where the format can, as an input of floats needs, which may exceed
         full scale.
+    seconds : float
+        About how long it will be: a WAV file that would get too large is written as RF64.
 
     Raises
     ------
@@ -194,7 +198,7 @@ class AudioWriter:
     8000
     """
 
-    def __init__(self, path, channels, rate=SAMPLE_RATE, as_float=False):
+    def __init__(self, path, channels, rate=SAMPLE_RATE, as_float=False, seconds=0.0):
         self.path, self.rate, self.clipped = Path(path), rate, 0
         form = self.path.suffix.lstrip(".").upper()
         form = {"AIF": "AIFF", "OGA": "OGG", "OPUS": "OGG"}.get(form, form)
@@ -204,6 +208,8 @@ class AudioWriter:
         if as_float and sf.check_format(form, "FLOAT"):
             subtype = "FLOAT"
         self.bounded = subtype != "FLOAT"
+        if form == "WAV" and seconds * rate * channels * (2 if self.bounded else 4) > LARGEST_WAV:
+            form = "RF64"
         self.partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.part")
         self.resampler = None
         if rate != SAMPLE_RATE:

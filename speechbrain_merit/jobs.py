@@ -106,7 +106,7 @@ class FileJob(Job):
             if Path(self.output).exists() and Path(self.output).samefile(self.path):
                 raise AudioError(f"{self.output}: is the recording itself; give another name.")
             rate = reader.rate if self.keep_rate else SAMPLE_RATE
-            self.writer = AudioWriter(self.output, reader.kept, rate, reader.float)
+            self.writer = AudioWriter(self.output, reader.kept, rate, reader.float, reader.seconds)
             self.sinks.append(lambda noisy, enhanced: self.writer.write(enhanced.numpy()))
         short = self.output is None or reader.seconds <= KEPT_SECONDS
         if short if self.keep is None else self.keep:

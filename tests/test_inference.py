@@ -181,6 +181,15 @@ def test_a_format_that_cannot_be_shortened_keeps_the_length(tmp_path, rate):
         assert np.abs(written[n_frames // 3 : -n_frames // 3] - 0.5).max() < 1e-3
 
 
+@pytest.mark.parametrize("as_float, hours, form", [(False, 34, "WAV"), (True, 34, "RF64")])
+def test_what_is_too_long_for_a_wav_file_is_written_as_rf64(tmp_path, as_float, hours, form):
+    samples = wave(1)
+    with AudioWriter(tmp_path / "b.wav", 1, RATE, as_float, seconds=3600 * hours) as writer:
+        writer.write(samples[None])
+    assert sf.info(str(tmp_path / "b.wav")).format == form
+    np.testing.assert_allclose(sf.read(str(tmp_path / "b.wav"))[0], samples, atol=1e-4)
+
+
 def test_channels_are_mixed_or_kept_apart(merit, tmp_path, all_speech):
     left, right = wave(2, 1), wave(2, 2)
     sf.write(tmp_path / "a.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
