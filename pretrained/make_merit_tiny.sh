@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains, scores and exports merit-tiny; about an hour and a quarter on two CPU cores.
+# Trains, scores and exports merit-tiny; a little over an hour on two CPU cores.
 # SHARED is the folder that holds the corpora, the noise and the encoder.
 set -eu
 cd "$(dirname "$0")/.."
