@@ -19,7 +19,7 @@ import torch
 from experts import FRAMES, LAYERS, WIDTH
 from measure import MIB, machine, seconds
 
-from speechbrain_merit import configuration
+from speechbrain_merit.configuration import load_finished
 from speechbrain_merit.datasets import datasets
 from speechbrain_merit.evaluation import predictions
 from speechbrain_merit.lobes.integration import MixtureOfExperts
@@ -64,7 +64,7 @@ def parameters(module):
 
 def trained(folder, ranks, repetitions):
     """A trained system, its experts made smaller step by step."""
-    hparams = load(folder)
+    hparams, _ = load_finished(Path(folder))
     model = hparams["model"].eval()
     valid = datasets({**hparams, "skip_test": True})[1]
     variants = {"full": model}
@@ -88,17 +88,6 @@ def trained(folder, ranks, repetitions):
             f"| {taken['full'] / taken[name]:.2f} × | {f1:.3f} | {gain:.2f} |",
             flush=True,
         )
-
-
-def load(folder):
-    """The hparams of a run, with its best checkpoint in the model."""
-    overrides = {"output_folder": str(folder), "save_folder": f"{folder}/save"}
-    overrides |= {f"{s}_annotation": f"{folder}/save/{s}.json" for s in ("train", "valid", "test")}
-    hparams = configuration.load(f"{folder}/hyperparams.yaml", overrides)
-    hparams["checkpointer"].checkpoints_dir = Path(hparams["save_folder"])
-    if hparams["checkpointer"].recover_if_possible(max_key="score") is None:
-        raise SystemExit(f"{folder} holds no checkpoint with a score.")
-    return hparams
 
 
 def scores(model, valid, hparams):

@@ -10,7 +10,8 @@ import speechbrain as sb
 import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
-from speechbrain_merit.corpora import as_text, overlay
+from speechbrain_merit.corpora import SPLITS, as_text, overlay
+from speechbrain_merit.training_log import TRAIN_LOG
 
 #: Keys that say how a run works, not what it computes: a resumed run may change them.
 RUNNING_KEYS = {
@@ -99,6 +100,25 @@ def load(hparams_file, overrides):
     """Builds everything that the YAML names."""
     with open(hparams_file, encoding="utf-8") as file:
         return load_hyperpyyaml(file, overrides)
+
+
+def load_finished(folder, arguments=()):
+    """A run's hparams, its best checkpoint's weights in the model, and SpeechBrain's run options.
+
+    The run may have been moved since it was trained: its own files are looked for in ``folder``,
+    a pathlib.Path. ``arguments`` are of the command line, over what the run was trained with.
+    """
+    hparams_file, run_opts, given = parse(
+        [str(folder / "hyperparams.yaml"), *arguments, "--output_folder", str(folder)]
+    )
+    save = folder / "save"
+    own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS} | given
+    own |= {"save_folder": str(save), "train_log": str(folder / TRAIN_LOG)}
+    hparams = load(hparams_file, own)
+    hparams["checkpointer"].checkpoints_dir = save
+    if hparams["checkpointer"].recover_if_possible(max_key="score") is None:
+        raise UserError(f"{save} holds no checkpoint with a score: train first.")
+    return hparams, run_opts
 
 
 def refuse_changes(hparams_file, overrides, hparams):

@@ -10,17 +10,15 @@ from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 
 from speechbrain_merit.calibration import fit_temperature
-from speechbrain_merit.configuration import UserError, load, parse
+from speechbrain_merit.configuration import UserError, load_finished
 from speechbrain_merit.datasets import datasets
 from speechbrain_merit.export import write_pretrained
 from speechbrain_merit.loading import HPARAMS, PretrainedError
 from speechbrain_merit.model_card import model_card
-from speechbrain_merit.training_log import TRAIN_LOG
 
 logger = get_logger(__name__)
 
 FOLDER = "pretrained"
-SPLITS = ("train", "valid", "test")
 
 
 def export_trained(model, valid_set, hparams, device):
@@ -171,18 +169,10 @@ def plain_keys(path):
 
 def loaded(results):
     """The run as its YAML and best checkpoint make it, calibrated where that can be done."""
-    save = results / "save"  # the run may have been moved since it was trained
-    own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS}
-    own |= {"save_folder": str(save), "train_log": str(results / TRAIN_LOG)}
     try:
-        yaml_file, _, given = parse(
-            [str(results / HPARAMS), "--output_folder", str(results), "--skip_test", "True"]
-        )
-        hparams = load(yaml_file, {**given, **own})
+        hparams, _ = load_finished(results, ["--skip_test", "True"])
     except UserError as error:
         raise ValueError(str(error)) from error
-    hparams["checkpointer"].checkpoints_dir = save
-    hparams["checkpointer"].recover_if_possible(max_key="score")
     model = hparams["model"].eval()
     try:
         valid_set = datasets(hparams)[1]

@@ -6,12 +6,18 @@ import speechbrain as sb
 from speechbrain.utils.distributed import ddp_init_group, run_on_main
 
 from speechbrain_merit.brain import MeritBrain
-from speechbrain_merit.configuration import UserError, load, parse, refuse_changes, user_errors
+from speechbrain_merit.configuration import (
+    UserError,
+    load,
+    load_finished,
+    parse,
+    refuse_changes,
+    user_errors,
+)
 from speechbrain_merit.data.pipeline import batches_by_duration
 from speechbrain_merit.datasets import datasets, fixed_test_set, prepare, prepare_noise
 from speechbrain_merit.evaluation import evaluate
 from speechbrain_merit.export_run import export_trained
-from speechbrain_merit.training_log import TRAIN_LOG
 
 
 def run(arguments):
@@ -64,18 +70,7 @@ def score(arguments):
         folder = Path(arguments[0] if arguments else "")
         if not (folder / "hyperparams.yaml").is_file():
             raise UserError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
-        hparams_file, run_opts, overrides = parse(
-            [str(folder / "hyperparams.yaml"), *arguments[1:], "--output_folder", str(folder)]
-        )
-        save = folder / "save"  # the run may have been moved since it was trained
-        annotation = {"test_annotation": str(save / "test.json")} | overrides
-        overrides = {**annotation, "save_folder": str(save), "train_log": str(folder / TRAIN_LOG)}
-        hparams = load(hparams_file, overrides)
-        hparams["checkpointer"].checkpoints_dir = save
-        best = hparams["checkpointer"].find_checkpoint(max_key="score")
-        if best is None:
-            raise UserError(f"{save} holds no checkpoint with a score: train first.")
+        hparams, run_opts = load_finished(folder, arguments[1:])
         test_set = fixed_test_set(hparams, prepare_noise(hparams))
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
-    hparams["checkpointer"].load_checkpoint(best)
     return evaluate(hparams["model"].to(device), test_set, hparams, device)
