@@ -9,11 +9,11 @@ The run's hyperparams.yaml and best checkpoint are read. Keys can be changed:
 
 import sys
 
-from speechbrain_merit.configuration import UserError
-from speechbrain_merit.recipe import score
+from speechbrain_merit.errors import MeritError
+from speechbrain_merit.training.run import score
 
 if __name__ == "__main__":
     try:
         score(sys.argv[1:])
-    except UserError as error:
+    except MeritError as error:
         sys.exit(f"evaluate.py: {error}")

@@ -69,7 +69,7 @@ setup(
     packages=find_packages(include=["speechbrain_merit", "speechbrain_merit.*"]) + [PRETRAINED],
     package_dir={PRETRAINED: "pretrained"},
     package_data={
-        "speechbrain_merit.metrics": ["report.html.j2"],
+        "speechbrain_merit.evaluation.report": ["report.html.j2"],
         PRETRAINED: ["*/*.yaml", "*/*.ckpt", "*/*.txt", "*/*.py", "*/*.md"],
     },
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},

@@ -12,11 +12,11 @@ Any key of the YAML can be given on the command line: --seed 7 --number_of_epoch
 
 import sys
 
-from speechbrain_merit.configuration import UserError
-from speechbrain_merit.recipe import run
+from speechbrain_merit.errors import MeritError
+from speechbrain_merit.training.run import run
 
 if __name__ == "__main__":
     try:
         run(sys.argv[1:])
-    except UserError as error:
+    except MeritError as error:
         sys.exit(f"train.py: {error}")

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader
 
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
 from speechbrain_merit.data.mixing import NoiseBank, TrainingMixer, read_audio
-from speechbrain_merit.data.pipeline import batches_by_duration, label_encoder, training_set
+from speechbrain_merit.data.pipeline import batches_by_duration, training_set
+from speechbrain_merit.labels import label_encoder
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 RATE = 16000

@@ -114,7 +114,7 @@ def main():
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from speechbrain_merit.loading import shipped_model
+    from speechbrain_merit.export.loading import shipped_model
 
     model = Path(arguments.model or shipped_model()).resolve()
     first_result(model)

@@ -19,13 +19,13 @@ import torch
 from experts import FRAMES, LAYERS, WIDTH
 from measure import MIB, machine, seconds
 
-from speechbrain_merit.configuration import load_finished
-from speechbrain_merit.datasets import datasets
-from speechbrain_merit.evaluation import predictions
+from speechbrain_merit.data.datasets import datasets
+from speechbrain_merit.evaluation.emotion import emotion_scores
+from speechbrain_merit.evaluation.enhancement import si_sdr
+from speechbrain_merit.evaluation.run import predictions
 from speechbrain_merit.lobes.integration import MixtureOfExperts
 from speechbrain_merit.lobes.quantised import quantise
-from speechbrain_merit.metrics.emotion import emotion_scores
-from speechbrain_merit.metrics.enhancement import si_sdr
+from speechbrain_merit.training.settings import load_finished
 
 PAPER_RANKS = (1024, 256)
 
@@ -70,7 +70,7 @@ def trained(folder, ranks, repetitions):
     variants = {"full": model}
     for rank in ranks:
         variants[f"rank {rank}"] = copy.deepcopy(model)
-        variants[f"rank {rank}"].integration.pool.factorise(rank)
+        variants[f"rank {rank}"].integration.factorise(rank)
     sizes = {name: parameters(m.integration.pool) for name, m in variants.items()}
     variants["int8"], sizes["int8"] = quantise(copy.deepcopy(model)), sizes["full"]
     wave = torch.randn(1, 10 * 16000)

@@ -19,8 +19,8 @@ import numpy as np
 import soundfile as sf
 import torch
 
+from speechbrain_merit.export.loading import shipped_model
 from speechbrain_merit.inference import MeritInterface
-from speechbrain_merit.loading import shipped_model
 
 RATE = 16000
 SECTION = 4 * RATE

@@ -133,14 +133,14 @@ def positive(text):
 
 def run_analyse(arguments):
     """``merit analyse``."""
-    from speechbrain_merit.analyse_command import analyse
+    from speechbrain_merit.inference.command import analyse
 
     return analyse(arguments)
 
 
 def run_export(arguments):
     """``merit export``."""
-    from speechbrain_merit.export_run import export_run
+    from speechbrain_merit.training.finished import export_run
 
     folder = export_run(arguments.results, arguments.out, arguments.precision, arguments.overwrite)
     print(f"{folder}: load it with MeritInterface.from_hparams, or merit analyse --model {folder}")
@@ -149,7 +149,7 @@ def run_export(arguments):
 
 def run_convert(arguments):
     """``merit convert``."""
-    from speechbrain_merit.convert import convert
+    from speechbrain_merit.released.convert import convert
 
     given = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "run_name")}
     print(convert(**given, run=arguments.run_name))
@@ -163,7 +163,7 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     top, convert = parser()
     if arguments[:1] == ["convert"]:
-        from speechbrain_merit.convert import add_arguments
+        from speechbrain_merit.released.convert import add_arguments
 
         add_arguments(convert)
     parsed = top.parse_args(arguments)

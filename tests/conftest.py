@@ -15,6 +15,11 @@ import pytest  # noqa: E402
 import speechbrain  # noqa: E402
 from speechbrain.utils.importutils import LazyModule  # noqa: E402
 
+from speechbrain_merit.data.synthetic import (  # noqa: E402
+    prepare_minimerit,
+    prepare_minimerit_noise,
+)
+
 # Hypothesis asks every module for its file, and SpeechBrain's redirects of old names answer by an
 # import of what they point at, k2 among it: here they have an answer.
 for module in list(sys.modules.values()):
@@ -51,12 +56,11 @@ def shared_data():
 
 
 @pytest.fixture(scope="session")
-def minimerit(tmp_path_factory, load_recipe):
+def minimerit(tmp_path_factory):
     """A folder with MiniMERIT: speech/, noise/ and save/{train,valid,test}.json. Read only."""
     folder = tmp_path_factory.mktemp("minimerit")
-    recipe = load_recipe("MiniMERIT")
     labels = ["angry", "sad", "happy", "neutral"]
     manifests = [folder / "save" / f"{split}.json" for split in ("train", "valid", "test")]
-    recipe.prepare_minimerit(folder / "speech", *manifests, labels)
-    recipe.prepare_minimerit_noise(folder / "noise")
+    prepare_minimerit(folder / "speech", *manifests, labels)
+    prepare_minimerit_noise(folder / "noise")
     return folder

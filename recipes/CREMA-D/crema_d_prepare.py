@@ -75,7 +75,7 @@ def prepare_crema_d(
     >>> prepare_crema_d("CREMA-D", "train.json", "valid.json", "test.json", ["sad", "bored"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: CREMA-D has no 'bored'; it has \
+    speechbrain_merit.errors.PreparationError: labels: CREMA-D has no 'bored'; it has \
 angry, sad, happy, neutral, fearful, disgust.
     """
     if skip_prep:

@@ -73,7 +73,7 @@ def prepare_emodb(
     >>> prepare_emodb("EmoDB", "train.json", "valid.json", "test.json", ["sad", "calm"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: EmoDB has no 'calm'; it has angry, \
+    speechbrain_merit.errors.PreparationError: labels: EmoDB has no 'calm'; it has angry, \
 sad, happy, neutral, bored, disgust, fearful.
     """
     if skip_prep:

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 from speechbrain_merit.data.listing import check_folder, named_files, scale_attribute, table_rows
-from speechbrain_merit.data.manifests import PreparationError
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.splits import cross_validate, split_by_speaker
+from speechbrain_merit.errors import PreparationError
 
 SOURCE = (
     "EmoTale can be had at https://github.com/snehadas/EmoTale: pass the folder with "
@@ -72,7 +72,7 @@ def prepare_emotale(
     >>> prepare_emotale("EmoTale", "train.json", "valid.json", "test.json", ["sad", "calm"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: EmoTale has no 'calm'; it has \
+    speechbrain_merit.errors.PreparationError: labels: EmoTale has no 'calm'; it has \
 angry, sad, happy, neutral, bored.
     """
     if skip_prep:

@@ -9,11 +9,11 @@ By licence from https://sail.usc.edu/iemocap/
 import re
 from pathlib import Path
 
-from speechbrain_merit.data.inspection import find_audio
+from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.listing import check_folder, decode, scale_attribute
-from speechbrain_merit.data.manifests import PreparationError
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.splits import cross_validate, split_by_speaker
+from speechbrain_merit.errors import PreparationError
 
 SOURCE = (
     "IEMOCAP is had by licence from https://sail.usc.edu/iemocap/: pass IEMOCAP_full_release, with "
@@ -84,7 +84,7 @@ def prepare_iemocap(
     >>> prepare_iemocap("IEMOCAP", "train.json", "valid.json", "test.json", ["sad", "calm"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: IEMOCAP has no 'calm'; it has \
+    speechbrain_merit.errors.PreparationError: labels: IEMOCAP has no 'calm'; it has \
 angry, sad, happy, neutral, excited, frustrated, fearful, surprised, disgust.
     """
     if skip_prep:

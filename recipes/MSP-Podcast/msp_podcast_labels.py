@@ -12,9 +12,9 @@ from collections import Counter
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.inspection import AUDIO_SUFFIXES
+from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES
 from speechbrain_merit.data.listing import decode, scale_attribute, some, table_rows
-from speechbrain_merit.data.manifests import PreparationError
+from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.headers import inspect_headers
-from speechbrain_merit.data.inspection import find_audio
+from speechbrain_merit.audio.headers import inspect_headers
+from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.listing import check_folder
-from speechbrain_merit.data.manifests import PreparationError
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
+from speechbrain_merit.errors import PreparationError
 
 # Recipes are loaded by path, so that the file beside this one is not found by itself.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -88,7 +88,7 @@ def prepare_msp_podcast(
     >>> prepare_msp_podcast("MSP", "train.json", "valid.json", "test.json", ["sad", "bored"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: MSP-Podcast has no 'bored'; it has \
+    speechbrain_merit.errors.PreparationError: labels: MSP-Podcast has no 'bored'; it has \
 angry, sad, happy, surprised, fearful, disgust, contempt, neutral.
     """
     if skip_prep:

@@ -85,7 +85,7 @@ def prepare_ravdess(
     >>> prepare_ravdess("RAVDESS", "train.json", "valid.json", "test.json", ["sad", "bored"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: RAVDESS has no 'bored'; it has \
+    speechbrain_merit.errors.PreparationError: labels: RAVDESS has no 'bored'; it has \
 neutral, calm, happy, sad, angry, fearful, disgust, surprised.
     """
     if skip_prep:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from speechbrain_merit.data.inspection import find_audio
+from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.listing import check_folder, read_table, scale_attribute
-from speechbrain_merit.data.manifests import PreparationError
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.splits import cross_validate, split_by_speaker
+from speechbrain_merit.errors import PreparationError
 
 FILE, EMOTION, SPEAKER, SPLIT = "file", "emotion", "speaker", "split"  # columns of labels.csv
 ATTRIBUTES, LOWEST, HIGHEST = ["arousal", "valence", "dominance"], 0, 1

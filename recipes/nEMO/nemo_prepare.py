@@ -74,7 +74,7 @@ def prepare_nemo(
     >>> prepare_nemo("nEMO", "train.json", "valid.json", "test.json", ["sad", "bored"])
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: nEMO has no 'bored'; it has angry, \
+    speechbrain_merit.errors.PreparationError: labels: nEMO has no 'bored'; it has angry, \
 sad, happy, neutral, fearful, surprised.
     """
     if skip_prep:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.inspection import find_audio
-from speechbrain_merit.data.manifests import PreparationError
+from speechbrain_merit.audio.inspection import find_audio
+from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 

@@ -8,44 +8,15 @@ was left out, ``skipped.csv`` (see `preparation`).
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from speechbrain.dataio.dataio import load_data_json
 
+from speechbrain_merit.errors import PreparationError
+from speechbrain_merit.writing import write_text
+
 FORMAT = 1  # raised when the content of manifests changes, so that old ones are made again
 OPTIONS_FILE = "prepare.json"
-
-
-class PreparationError(ValueError):
-    """A corpus cannot be prepared; the message says why and what to do next."""
-
-
-def write_atomic(path, text):
-    """Writes a text file so that it is there completely or, if interrupted, not at all.
-
-    Arguments
-    ---------
-    path : str or Path
-        The file; its folder is made if need be.
-    text : str
-        Its whole content.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "save" / "note.txt"
-    >>> write_atomic(path, "done")
-    >>> path.read_text(), [p.name for p in path.parent.iterdir()]
-    ('done', ['note.txt'])
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def escape(text):
@@ -119,7 +90,7 @@ def write_manifest(path, entries):
     if not entries:
         raise PreparationError(f"Nothing to write into {path}: the split is empty.")
     ordered = {key: entries[key] for key in sorted(entries)}
-    write_atomic(path, json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_manifest(path, labels=None, replacements=None):
@@ -278,7 +249,7 @@ def remember(name, manifests, options):
     elif known is None:
         return
     text = json.dumps(notes, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomic(Path(manifests[0]).parent / OPTIONS_FILE, text)
+    write_text(Path(manifests[0]).parent / OPTIONS_FILE, text)
 
 
 def _comparable(manifests, options):

@@ -3,27 +3,11 @@
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.dataio.sampler import DynamicBatchSampler
 
 KEYS = ["id", "mixture", "clean", "snr_db", "emotion"]
 N_BUCKETS = 20  # of like durations: little padding, and enough chance in what meets in a batch
 NO_LABEL = -1  # index of an utterance without an emotion, where none is asked for
-
-
-def label_encoder(labels):
-    """The label encoder with the indices fixed by the order of ``labels``.
-
-    Example
-    -------
-    >>> label_encoder(["angry", "sad"]).encode_label("sad")
-    1
-    """
-    encoder = CategoricalEncoder()
-    encoder.expect_len(len(labels))
-    for index, label in enumerate(labels):
-        encoder.enforce_label(label, index)
-    return encoder
 
 
 def training_set(entries, encoder, mixer, passes=1, attributes=()):

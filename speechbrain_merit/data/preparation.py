@@ -15,15 +15,10 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.inspection import inspect_files
-from speechbrain_merit.data.manifests import (
-    PreparationError,
-    remember,
-    rooted,
-    skip,
-    write_atomic,
-    write_manifest,
-)
+from speechbrain_merit.audio.inspection import inspect_files
+from speechbrain_merit.data.manifests import remember, rooted, skip, write_manifest
+from speechbrain_merit.errors import PreparationError
+from speechbrain_merit.writing import write_text
 
 logger = get_logger(__name__)
 
@@ -55,7 +50,7 @@ def check_labels(labels, available, corpus):
     >>> check_labels(["sad", "bored"], ["sad", "angry"], "MY")
     Traceback (most recent call last):
       ...
-    speechbrain_merit.data.manifests.PreparationError: labels: MY has no 'bored'; it has sad, angry.
+    speechbrain_merit.errors.PreparationError: labels: MY has no 'bored'; it has sad, angry.
     """
     labels = [labels] if isinstance(labels, str) else list(labels)
     for label in labels:
@@ -233,7 +228,7 @@ def write_skipped(folder, splits, rows):
     if rows:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([("split", "file", "reason"), *rows])
-        write_atomic(path, table.getvalue())
+        write_text(path, table.getvalue())
     else:
         path.unlink(missing_ok=True)
     return path
@@ -278,7 +273,7 @@ def write_unmatched(folder, corpus, table, listed, recordings):
         return path
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows([("file", "reason"), *reasons])
-    write_atomic(path, lines.getvalue())
+    write_text(path, lines.getvalue())
     logger.warning(
         f"{corpus}: {len(absent)} utterances in {name} have no recording, and {len(extra)} "
         f"recordings do not stand in it: {path} lists them."

@@ -4,7 +4,7 @@ from collections import Counter
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.manifests import PreparationError
+from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 

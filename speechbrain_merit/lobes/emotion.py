@@ -77,6 +77,12 @@ class EmotionHead(nn.Module):
     def __init__(self, width, n_classes, hidden=None, dropout=0.5):
         super().__init__()
         hidden = hidden or width
+        self.config = {
+            "width": width,
+            "n_classes": n_classes,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
         self.pool = AttentiveStatisticsPooling(width)
         self.fc = nn.Sequential(
             nn.Dropout(dropout),

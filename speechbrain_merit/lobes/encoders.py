@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.lobes.whisper import WhisperHidden
 
@@ -40,7 +41,7 @@ def build_encoder(source, freeze=True):
 
     Raises
     ------
-    ValueError
+    SettingsError
         Nothing loadable at ``source``, or a model of another kind.
 
     Example
@@ -57,7 +58,7 @@ def build_encoder(source, freeze=True):
     except (OSError, ValueError) as error:
         missing = not Path(str(source)).exists()
         what = "no such folder here, and the hub did not give it" if missing else str(error)
-        raise ValueError(f"encoder: cannot load {source!r}: {what}. {hint}") from error
+        raise SettingsError(f"encoder: cannot load {source!r}: {what}. {hint}") from error
     if config.model_type == "whisper":
         encoder = WhisperHidden(load_weights(WhisperEncoder, source, config))
     elif config.model_type in SELF_SUPERVISED:
@@ -65,8 +66,10 @@ def build_encoder(source, freeze=True):
             load_weights(AutoModel, source, config), normalise=expects_unit_variance(source, config)
         )
     else:
-        raise ValueError(f"encoder: {source!r} is a {config.model_type} model, not one of these: "
-                         f"whisper, {', '.join(SELF_SUPERVISED)}. {hint}")  # fmt: skip
+        known = ", ".join(("whisper", *SELF_SUPERVISED))
+        raise SettingsError(
+            f"encoder: {source!r} is a {config.model_type} model, not one of these: {known}. {hint}"
+        )
     encoder.freeze(freeze)
     return encoder
 
@@ -84,11 +87,13 @@ def load_weights(model_class, source, config):
             key_mapping=renamed,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"encoder: the weights of {source!r} cannot be loaded: {error}") from error
+        raise SettingsError(
+            f"encoder: the weights of {source!r} cannot be loaded: {error}"
+        ) from error
     # masked_spec_embed serves pretraining alone, and some published folders leave it out
     missing = sorted(key for key in report["missing_keys"] if key != "masked_spec_embed")
     if missing:
-        raise ValueError(f"encoder: {source!r} lacks the weights {', '.join(missing[:5])} …")
+        raise SettingsError(f"encoder: {source!r} lacks the weights {', '.join(missing[:5])} …")
     return model
 
 

@@ -5,10 +5,20 @@ Hung et al., "Boosting self-supervised embeddings for speech enhancement", Inter
 F = 201 bins, D' width.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
-from speechbrain_merit.lobes.spectrum import N_BINS, N_FFT, frame_counts, istft, stft
+from speechbrain_merit.lobes.objectives import log_spectral_l1, si_sdr
+from speechbrain_merit.lobes.spectrum import (
+    N_BINS,
+    N_FFT,
+    frame_counts,
+    istft,
+    spectral_lengths,
+    stft,
+)
 
 MAGNITUDE_FLOOR = 1e-6  # of the released code, kept so that its checkpoints give what they gave
 
@@ -61,8 +71,23 @@ class BidirectionalLSTM(nn.Module):
         return left + right
 
 
+class Enhanced(NamedTuple):
+    """What an enhancement head makes of noisy waves.
+
+    ``waves`` (B, S), zero in the padding; ``estimate`` what its own loss needs beside them, here
+    log1p magnitudes (B, N, F), and ``lengths`` (B) the relative lengths of the N frames.
+    """
+
+    waves: torch.Tensor
+    estimate: torch.Tensor
+    lengths: torch.Tensor | None
+
+
 class EnhancementHead(nn.Module):
     """Concatenate noisy log1p and encoder frames → linear → BLSTM → linear → sigmoid mask.
+
+    Whatever a head does inside, it is called and trained as this one is: waves and frames in,
+    waves out, and :meth:`loss` gives the terms that a YAML weights by ``<term>_weight``.
 
     Arguments
     ---------
@@ -76,17 +101,69 @@ class EnhancementHead(nn.Module):
     Example
     -------
     >>> head = EnhancementHead(width=8, hidden=16)
-    >>> noisy, _ = head.analyse(torch.randn(2, 1600))
-    >>> head(noisy, torch.randn(2, 5, 8)).shape
-    torch.Size([2, 11, 201])
+    >>> enhanced = head(torch.randn(2, 1600), None, torch.randn(2, 5, 8))
+    >>> enhanced.waves.shape, enhanced.estimate.shape
+    (torch.Size([2, 1600]), torch.Size([2, 11, 201]))
     """
 
     def __init__(self, width, hidden=256, n_layers=2):
         super().__init__()
+        self.config = {"width": width, "hidden": hidden, "n_layers": n_layers}
         self.enter = nn.Linear(N_BINS + width, hidden)
         self.blstm = BidirectionalLSTM(hidden, n_layers)
         self.leave = nn.Linear(hidden, N_BINS)
         self.register_buffer("window", torch.hamming_window(N_FFT), persistent=False)
+
+    def forward(self, wavs, lengths, frames, frame_lengths=None):
+        """Enhances noisy waves.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Noisy waves (B, S).
+        lengths : torch.Tensor or None
+            Their relative lengths (B).
+        frames : torch.Tensor
+            Encoder frames of the task (B, T, D').
+        frame_lengths : torch.Tensor, optional
+            Relative lengths (B) of the T frames.
+
+        Returns
+        -------
+        Enhanced
+        """
+        noisy, phase = self.analyse(wavs, lengths)
+        spectral = spectral_lengths(wavs, lengths)
+        estimate = self.mask(noisy, frames, spectral, frame_lengths) * noisy
+        return Enhanced(self.synthesise(estimate, phase, wavs, lengths), estimate, spectral)
+
+    def loss(self, enhanced, clean, lengths=None, noisy=None):
+        """The terms of the loss, each a scalar.
+
+        Arguments
+        ---------
+        enhanced : Enhanced
+            What :meth:`forward` gave.
+        clean : torch.Tensor
+            Clean waves (B, S) at the level of the head's input.
+        lengths : torch.Tensor, optional
+            Their relative lengths (B).
+        noisy : torch.Tensor, optional
+            True (B) where noise was added; unless given, everywhere.
+
+        Returns
+        -------
+        dict
+            ``enhancement``, L1 on log1p magnitudes; ``si_sdr``, minus SI-SDR in dB over the noisy
+            utterances, where there are any: without noise it has no bound, and nothing to gain.
+        """
+        target, _ = self.analyse(clean, lengths)
+        terms = {"enhancement": log_spectral_l1(enhanced.estimate, target, enhanced.lengths)}
+        ratio = si_sdr(enhanced.waves, clean, lengths)
+        ratio = ratio if noisy is None else ratio[noisy]
+        if len(ratio):
+            terms["si_sdr"] = -ratio.mean()
+        return terms
 
     def analyse(self, wavs, lengths=None):
         """Waves (B, S) to log1p magnitude (B, N, F) and complex unit phase (B, N, F)."""
@@ -99,27 +176,25 @@ class EnhancementHead(nn.Module):
         magnitude = log_magnitude.float().expm1() - MAGNITUDE_FLOOR
         return istft(magnitude.clamp(min=0) * phase, wavs, lengths, self.window)
 
-    def forward(self, noisy, frames, lengths=None, frame_lengths=None):
-        """The mask (B, N, F) in [0, 1].
-
-        Arguments
-        ---------
-        noisy : torch.Tensor
-            Noisy log1p magnitude (B, N, F).
-        frames : torch.Tensor
-            Encoder frames of the task (B, T, D').
-        lengths : torch.Tensor, optional
-            Relative lengths (B) of the N spectral frames.
-        frame_lengths : torch.Tensor, optional
-            Relative lengths (B) of the T encoder frames.
-        """
+    def mask(self, noisy, frames, lengths=None, frame_lengths=None):
+        """The mask (B, N, F) in [0, 1] of noisy log1p (B, N, F) and encoder frames (B, T, D')."""
         batch, n_frames = noisy.shape[:2]
         counts = frame_counts(lengths, batch, n_frames, noisy.device)
-        last = frame_counts(frame_lengths, *frames.shape[:2], noisy.device) - 1
-        # 50 a second to 100: each frame twice, the last one up to the end of the spectrum
-        twice = torch.arange(n_frames, device=noisy.device) // 2
-        index = torch.minimum(twice, last.unsqueeze(1))
-        frames = frames.gather(1, index.unsqueeze(-1).expand(-1, -1, frames.shape[-1]))
+        frames = twice(frames, frame_lengths, n_frames)
         return torch.sigmoid(
             self.leave(self.blstm(self.enter(torch.cat([noisy, frames], dim=-1)), counts))
         )
+
+
+def twice(frames, lengths, n_frames):
+    """Frames (B, T, D') at 50 a second to (B, N, D') at 100: each twice, the last to the end.
+
+    Example
+    -------
+    >>> twice(torch.arange(2.0).view(1, 2, 1), None, 5).flatten().tolist()
+    [0.0, 0.0, 1.0, 1.0, 1.0]
+    """
+    last = frame_counts(lengths, *frames.shape[:2], frames.device) - 1
+    step = torch.arange(n_frames, device=frames.device) // 2
+    index = torch.minimum(step, last.unsqueeze(1))
+    return frames.gather(1, index.unsqueeze(-1).expand(-1, -1, frames.shape[-1]))

@@ -130,7 +130,24 @@ class MixtureOfExperts(Integration):
             {task: Router(total, n_experts, routing, top_k, jitter) for task in TASKS}
         )
         hidden = expert_hidden or 4 * width
+        self.config = {
+            "n_hidden": n_hidden,
+            "width": width,
+            "n_experts": n_experts,
+            "routing": routing,
+            "expert_hidden": hidden,
+            "out": self.out,
+            "top_k": top_k,
+            "jitter": jitter,
+            "expert_rank": expert_rank,
+        }
         self.pool = ExpertPool(total, hidden, self.out, n_experts, expert_rank)
+
+    def factorise(self, rank):
+        """Replaces the experts by smaller ones of a rank, see :meth:`Expert.factorised`."""
+        self.pool.factorise(rank)
+        self.config["expert_rank"] = rank
+        return self
 
     def forward(self, hidden, lengths=None, tasks=TASKS):
         """Integrates hidden states (L, B, T, D); only the ``tasks`` asked for are computed."""
@@ -167,6 +184,7 @@ class WeightedSum(Integration):
 
     def __init__(self, n_hidden, width):
         super().__init__(n_hidden, width)
+        self.config = {"n_hidden": n_hidden, "width": width}
         self.out = width
         self.weights = nn.ParameterDict(
             {task: nn.Parameter(torch.zeros(n_hidden)) for task in TASKS}

@@ -2,7 +2,8 @@
 
 A level is called with waves (B, S) and relative lengths (B), and gives the waves at the network's
 level, zero in the padding, and the factor (B, 1) that each was multiplied with; ``restore`` brings
-enhanced waves back to the level of the input.
+enhanced waves back to the level of the input, and ``applied`` takes the clean waves of the mixtures
+to it.
 """
 
 import torch
@@ -49,10 +50,15 @@ class FixedRMS:
 
     def __init__(self, rms=1.0):
         self.rms = rms
+        self.config = {"rms": rms}
 
     def __call__(self, wavs, lengths=None):
         """Waves (B, S) to waves at the fixed level, and the factor (B, 1) of each."""
         return normalise_rms(wavs, lengths, self.rms)
+
+    def applied(self, wavs, factor, lengths=None):
+        """The clean waves (B, S) of mixtures that were brought to the level by ``factor``."""
+        return wavs * factor
 
     def restore(self, wavs, factor, lengths=None):
         """Waves (B, S) back at the level of the input."""
@@ -93,6 +99,7 @@ class CorpusStatistics:
         if not (abs(mean) < float("inf") and 0 < std < float("inf")):
             raise ValueError(f"A level needs a finite mean and a positive std, not {mean}, {std}.")
         self.mean, self.std = float(mean), float(std)
+        self.config = {"mean": self.mean, "std": self.std}
 
     def __call__(self, wavs, lengths=None):
         """Waves (B, S) to standardised waves, and the factor (B, 1), the same for all."""
@@ -100,6 +107,10 @@ class CorpusStatistics:
         padding = ~frame_mask(lengths, *wavs.shape, device=wavs.device)
         inside = ((wavs - self.mean) / scale).masked_fill(padding, 0.0)
         return inside, torch.full_like(wavs[:, :1], 1 / scale)
+
+    def applied(self, wavs, factor, lengths=None):
+        """Clean waves (B, S), standardised as the mixtures are."""
+        return self(wavs, lengths)[0]
 
     def restore(self, wavs, factor, lengths=None):
         """Waves (B, S) back at the level of the input, zero in the padding."""

@@ -5,30 +5,29 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from speechbrain_merit.lobes.enhancement import Enhanced
 from speechbrain_merit.lobes.integration import TASKS
 from speechbrain_merit.lobes.level import FixedRMS
-from speechbrain_merit.lobes.spectrum import frame_mask, spectral_lengths
+from speechbrain_merit.lobes.spectrum import frame_mask
 
 
 class MeritOutput(NamedTuple):
     """What :class:`Merit` returns; what no task asked for is None.
 
-    ``estimate`` and ``noisy`` log1p magnitudes (B, N, F) at the inner level, ``phase`` (B, N, F),
-    ``spectral_lengths`` (B), ``logits`` (B, classes), ``routing`` task → Routing over (B, T, …),
-    ``frames`` (B, T) True where a frame is no padding, ``factor`` (B, 1) to the inner level,
-    ``emotion_frames`` (B, T, D') that the emotion head pools, ``attributes`` (B, A).
+    ``waves`` (B, S) enhanced, at the level of the input; ``enhanced`` the same inside, with what
+    the head's loss needs; ``logits`` (B, classes); ``attributes`` (B, A); ``emotion_frames``
+    (B, T, D') that the emotion head pools; ``routing`` task → Routing over (B, T, …); ``frames``
+    (B, T) True where a frame is no padding; ``factor`` (B, 1) to the inner level.
     """
 
-    estimate: torch.Tensor | None
-    noisy: torch.Tensor | None
-    phase: torch.Tensor | None
-    spectral_lengths: torch.Tensor | None
+    waves: torch.Tensor | None
+    enhanced: Enhanced | None
     logits: torch.Tensor | None
+    attributes: torch.Tensor | None
+    emotion_frames: torch.Tensor | None
     routing: dict
     frames: torch.Tensor
     factor: torch.Tensor
-    emotion_frames: torch.Tensor | None = None
-    attributes: torch.Tensor | None = None
 
 
 class Merit(nn.Module):
@@ -65,10 +64,8 @@ class Merit(nn.Module):
     >>> mixture = MixtureOfExperts(encoder.n_hidden, encoder.width)
     >>> merit = Merit(encoder, mixture, EnhancementHead(96), EmotionHead(96, n_classes=4))
     >>> output = merit(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))
-    >>> output.estimate.shape, output.logits.shape
-    (torch.Size([2, 101, 201]), torch.Size([2, 4]))
-    >>> merit.waves(output, torch.randn(2, 16000), torch.tensor([1.0, 0.5])).shape
-    torch.Size([2, 16000])
+    >>> output.waves.shape, output.logits.shape
+    (torch.Size([2, 16000]), torch.Size([2, 4]))
     """
 
     def __init__(
@@ -82,6 +79,7 @@ class Merit(nn.Module):
         attributes=None,
     ):
         super().__init__()
+        self.config = {}  # its parts have theirs, and the level says its own
         self.encoder, self.integration = encoder, integration
         self.enhancement, self.emotion, self.attributes = enhancement, emotion, attributes
         self.level = level or FixedRMS(level_rms)
@@ -103,25 +101,15 @@ class Merit(nn.Module):
         tasks = tasks or self.tasks
         (wavs, factor), hidden, frame_lengths = self.hear(wavs, lengths)
         integrated = self.integration(hidden, frame_lengths, tasks)
-        estimate = noisy = phase = logits = attributes = None
-        spectral = spectral_lengths(wavs, lengths)
+        waves = enhanced = logits = attributes = None
         if "se" in tasks:
-            noisy, phase = self.enhancement.analyse(wavs, lengths)
-            mask = self.enhancement(noisy, integrated.se, spectral, frame_lengths)
-            estimate = mask * noisy
+            enhanced = self.enhancement(wavs, lengths, integrated.se, frame_lengths)
+            waves = self.level.restore(enhanced.waves, factor, lengths)
         if "ser" in tasks:
             if self.emotion is not None:
                 logits = self.emotion(integrated.ser, frame_lengths)
             if self.attributes is not None:
                 attributes = self.attributes(integrated.ser, frame_lengths)
         frames = frame_mask(frame_lengths, *hidden.shape[1:3], device=wavs.device)
-        return MeritOutput(
-            *(estimate, noisy, phase, spectral, logits, integrated.routing, frames, factor),
-            emotion_frames=integrated.ser,
-            attributes=attributes,
-        )
-
-    def waves(self, output, wavs, lengths=None):
-        """Enhanced waves (B, S) at the level of the input ``wavs``."""
-        enhanced = self.enhancement.synthesise(output.estimate, output.phase, wavs, lengths)
-        return self.level.restore(enhanced, output.factor, lengths)
+        heads = waves, enhanced, logits, attributes, integrated.ser
+        return MeritOutput(*heads, integrated.routing, frames, factor)

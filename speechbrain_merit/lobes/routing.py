@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.lobes.frames import project
 
 #: What each mode does with the probabilities p of a frame; the comment says where gradient flows.
@@ -55,7 +56,7 @@ class Router(nn.Module):
 
     Raises
     ------
-    ValueError
+    SettingsError
         Unknown mode, or k outside 1 … E.
 
     Example
@@ -69,9 +70,11 @@ class Router(nn.Module):
     def __init__(self, width, n_experts, mode="straight_through", top_k=1, jitter=0.0):
         super().__init__()
         if mode not in MODES:
-            raise ValueError(f"Unknown routing {mode!r}: choose one of {', '.join(MODES)}.")
+            raise SettingsError(f"Unknown routing {mode!r}: choose one of {', '.join(MODES)}.")
         if not 1 <= top_k <= n_experts:
-            raise ValueError(f"top_k is {top_k}; it must lie between 1 and n_experts={n_experts}.")
+            raise SettingsError(
+                f"top_k is {top_k}; it must lie between 1 and n_experts={n_experts}."
+            )
         self.fc = nn.Linear(width, n_experts)
         self.mode, self.top_k, self.jitter = mode, top_k, jitter
         if mode in UNTRAINED:

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import torch
 
+from speechbrain_merit.errors import ReleasedError
 from speechbrain_merit.released.safe import read_tensors
 
 FILES = {part: f"final_{part}.pt" for part in ("ssl", "mmoe", "pool", "ser", "se")}
 STATISTICS = "train_norm_stat.pkl"
 ENCODER_FILE = "WavLM-Large.pt"  # of the root; its cfg says what no tensor shows
-
-
-class ReleasedError(ValueError):
-    """Files that are not the released ones; the message names file and key."""
 
 
 def find_run(source, run=None):

@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
+from speechbrain_merit.errors import ReleasedError
 from speechbrain_merit.lobes.spectrum import N_BINS
-from speechbrain_merit.released.files import FILES, ReleasedError
+from speechbrain_merit.released.files import FILES
 
 LABELS = ("angry", "sad", "happy", "neutral")
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions, as in every WavLM

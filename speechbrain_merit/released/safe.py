@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from speechbrain_merit.errors import UnreadableError
+
 LFS_POINTER = b"version https://git-lfs"
-
-
-class UnreadableError(ValueError):
-    """A file that is broken, or whose reading would run code; the message names it."""
 
 
 class ScalarType:

@@ -1,0 +1,150 @@
+"""The data of a run: the manifests of corpus, noise and rooms, and the datasets made of them."""
+
+from speechbrain_merit.data.corpora import data_root, prepare_corpora
+from speechbrain_merit.data.manifests import load_manifest
+from speechbrain_merit.data.mixing import NARROW, FixedMixer, NoiseBank, TrainingMixer
+from speechbrain_merit.data.noise_folders import prepare_noise as prepare_noise_folders
+from speechbrain_merit.data.pipeline import fixed_set, training_set
+from speechbrain_merit.data.room_folders import prepare_rooms as prepare_room_folder
+from speechbrain_merit.data.rooms import RoomBank
+from speechbrain_merit.data.synthetic import prepare_minimerit_noise
+from speechbrain_merit.errors import PreparationError
+from speechbrain_merit.labels import class_weights, label_encoder
+from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
+
+
+def prepare(hparams):
+    """Writes the manifests of the noise, the rooms and the corpus."""
+    prepare_noise(hparams)
+    prepare_rooms(hparams)
+    prepare_corpora(hparams)
+
+
+def prepare_noise(hparams):
+    """Writes the noise manifests; returns folders and manifests, each for train, valid and test.
+
+    Where no noise folder is given, MiniMERIT's own noise is used.
+    """
+    keys = ("noise_train_folder", "noise_valid_folder", "noise_test_folders")
+    given = [hparams[key] for key in keys]
+    if not any(given):
+        folders = prepare_minimerit_noise(hparams["noise_folder"])
+        given = [folders["train"], folders["valid"], folders["test"]]
+    for key, value in zip(keys, given):
+        if not value:
+            raise PreparationError(f"{key} is empty: give it too, or none of {', '.join(keys)}.")
+    manifests = prepare_noise_folders(
+        *given, hparams["save_folder"], skip_prep=hparams["skip_prep"]
+    )
+    return dict(zip(("train", "valid", "test"), given)), manifests
+
+
+def prepare_rooms(hparams):
+    """Writes the manifest of the room impulse responses and returns it, or None without any."""
+    if not hparams["rir_folder"]:
+        return None
+    return prepare_room_folder(hparams["rir_folder"], hparams["save_folder"], hparams["skip_prep"])
+
+
+def datasets(hparams):
+    """The training, validation and test datasets; sets ``hparams["class_weights"]``."""
+    folders, manifests = prepare_noise({**hparams, "skip_prep": True})
+    encoder = label_encoder(hparams["labels"])
+    train = speech(hparams, "train_annotation")
+    labels, attributes = hparams["labels"], hparams["attributes"]
+    require_attributes(train, attributes, hparams["train_annotation"])
+    counts = [sum(entry["emo"] == label for entry in train.values()) for label in labels]
+    hparams["class_weights"] = class_weights(counts) if labels else None
+    mixer = TrainingMixer(
+        noise_bank(manifests["train"], folders["train"]),
+        hparams["seed"],
+        hparams["epoch_counter"],
+        hparams["train_snr_db"],
+        hparams["clean_share"],
+        hparams["speeds"],
+        hparams["crop_seconds"],
+        hparams["max_noises"],
+        hparams["filter_share"],
+        hparams["band_limit_share"],
+        room_bank(hparams),
+        hparams["room_share"],
+        hparams["codec_share"],
+    )
+    valid = noise_bank(manifests["valid"], folders["valid"])
+    return (
+        training_set(train, encoder, mixer, hparams["passes_per_epoch"], attributes),
+        fixed_set(
+            speech(hparams, "valid_annotation"),
+            encoder,
+            FixedMixer({"valid": valid}, SAMPLE_RATE, hparams["test_seed"]),
+            [("valid", snr) for snr in hparams["valid_snrs"]],
+            attributes,
+        ),
+        None if hparams["skip_test"] else fixed_test_set(hparams, (folders, manifests)),
+    )
+
+
+def fixed_test_set(hparams, noise):
+    """The test dataset: clean, and each noise set at each SNR, within 4 kHz too where asked."""
+    folders, manifests = noise
+    banks = {
+        name: noise_bank(manifest, folders["test"][name])
+        for name, manifest in manifests["test"].items()
+    }
+    bands = ("", NARROW) if hparams["test_band_limit"] else ("",)
+    sets = [name + band for band in bands for name in banks]
+    conditions = [(None, None)] + [(name, snr) for name in sets for snr in hparams["test_snrs"]]
+    return fixed_set(
+        speech(hparams, "test_annotation"),
+        label_encoder(hparams["labels"]),
+        FixedMixer(banks, SAMPLE_RATE, hparams["test_seed"]),
+        conditions,
+        hparams["attributes"],
+    )
+
+
+def require_attributes(entries, attributes, manifest):
+    """Raises PreparationError for an attribute that no utterance of a manifest is rated on."""
+    for name in attributes:
+        if all(entry.get(name) is None for entry in entries.values()):
+            raise PreparationError(
+                f"attributes: no utterance of {manifest} has {name}. The corpus does not rate it, "
+                "or the manifest is older than the key: leave it out, or prepare the corpus again."
+            )
+
+
+def speech(hparams, key):
+    """The checked entries of a speech manifest.
+
+    Raises
+    ------
+    PreparationError
+        A row is wrong, or an utterance longer than the encoder can hear.
+    """
+    root = {"data_root": data_root(hparams)}
+    entries = load_manifest(hparams[key], hparams["labels"] or None, root)
+    limit = hparams["encoder_module"].max_seconds
+    cropped = key == "train_annotation" and hparams["crop_seconds"] is not None
+    longest = max(entries, key=lambda name: entries[name]["duration"])
+    slowest = min(hparams["speeds"]) if key == "train_annotation" else 1.0
+    if limit and not cropped and entries[longest]["duration"] > limit * slowest:
+        raise PreparationError(
+            f"{longest} in {hparams[key]} lasts {entries[longest]['duration']:.1f} s and the "
+            f"encoder hears at most {limit} s at once: cut the recordings, set crop_seconds for "
+            "training, or take a WavLM, HuBERT or wav2vec 2.0 encoder."
+        )
+    return entries
+
+
+def noise_bank(manifest, folder):
+    """The recordings of a noise manifest."""
+    return NoiseBank(load_manifest(manifest, replacements={"noise_root": str(folder)}), SAMPLE_RATE)
+
+
+def room_bank(hparams):
+    """The impulse responses to train in, or None."""
+    manifest = prepare_rooms({**hparams, "skip_prep": True})
+    if manifest is None:
+        return None
+    root = {"rir_root": str(hparams["rir_folder"])}
+    return RoomBank(load_manifest(manifest, replacements=root), SAMPLE_RATE)

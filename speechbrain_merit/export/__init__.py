@@ -1,0 +1,1 @@
+"""Pretrained folders: writing them, and loading them strictly."""

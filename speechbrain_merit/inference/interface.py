@@ -1,0 +1,362 @@
+"""MeritInterface: from recordings to clean speech and its emotions, with a trained model."""
+
+import functools
+from pathlib import Path
+
+import torch
+from ruamel.yaml.error import YAMLError
+from speechbrain.inference.interfaces import Pretrained
+from tqdm import tqdm
+
+from speechbrain_merit.errors import PretrainedError
+from speechbrain_merit.export.loading import check_format, require_files
+from speechbrain_merit.inference.analysis import Assembler
+from speechbrain_merit.inference.hearing import hear
+from speechbrain_merit.inference.jobs import FileJob, Job, run
+from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
+
+#: What a YAML file that is cut off makes HyperPyYAML and SpeechBrain raise.
+UNREADABLE = (AttributeError, ImportError, LookupError, TypeError, ValueError, YAMLError)
+
+
+class MeritInterface(Pretrained):
+    """A trained model of the project, ready to use.
+
+    Recordings up to ``window_seconds`` (10 unless the model's ``hyperparams.yaml`` says otherwise)
+    are heard in one pass, longer ones in windows of that length that overlap and are joined again
+    (:mod:`speechbrain_merit.audio.windows`), everywhere alike. Waves given as tensors are at
+    16 kHz; files may have any rate, number of channels and format that soundfile reads.
+
+    Arguments
+    ---------
+    See ``speechbrain.inference.interfaces.Pretrained``; use :meth:`from_hparams`.
+
+    Example
+    -------
+    >>> from speechbrain_merit.export.folder import write_pretrained
+    >>> from speechbrain_merit.lobes.emotion import EmotionHead
+    >>> from speechbrain_merit.lobes.encoders import build_encoder
+    >>> from speechbrain_merit.lobes.enhancement import EnhancementHead
+    >>> from speechbrain_merit.lobes.integration import WeightedSum
+    >>> from speechbrain_merit.lobes.merit import Merit
+    >>> heads = EnhancementHead(96), EmotionHead(96, n_classes=2)
+    >>> untrained = Merit(build_encoder("mini"), WeightedSum(3, 96), *heads)
+    >>> folder = getfixture("tmpdir").join("model")
+    >>> _ = write_pretrained(folder, untrained, ["sad", "happy"], "# Untrained")
+    >>> merit = MeritInterface.from_hparams(source=folder, run_opts={"device": "cpu"})
+    >>> merit.enhance_batch(torch.randn(2, 16000)).shape
+    torch.Size([2, 16000])
+    >>> out_prob, score, index, text_lab = merit.classify_batch(torch.randn(2, 16000))
+    >>> out_prob.shape, len(text_lab)
+    (torch.Size([2, 2]), 2)
+    >>> merit.analyse_batch(torch.zeros(1, 16000))[0].emotion
+    'no_speech'
+    """
+
+    HPARAMS_NEEDED = ["labels", "temperature", "label_encoder", "sample_rate"]
+    MODULES_NEEDED = ["model"]
+    WINDOW_SECONDS = 10
+
+    @classmethod
+    def from_hparams(cls, source, hparams_file="hyperparams.yaml", savedir=None, **kwargs):
+        """Loads a pretrained folder, or one from the hub into ``savedir``.
+
+        Arguments
+        ---------
+        source : str or Path
+            Folder, or name of a model on the Hugging Face hub.
+        hparams_file : str
+            Its YAML.
+        savedir : str or Path, optional
+            Where files of the hub go; a folder is read where it lies.
+        **kwargs : dict
+            To SpeechBrain, such as ``run_opts={"device": "cuda"}``.
+
+        Raises
+        ------
+        PretrainedError
+            A file is missing, cut off, or does not fit the model.
+        """
+        if not Path(source).is_dir():
+            return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
+        require_files(source)
+        check_format(source)
+        try:  # without savedir: SpeechBrain would take what an earlier model left there
+            return super().from_hparams(str(source), hparams_file, savedir=None, **kwargs)
+        except PretrainedError:
+            raise
+        except UNREADABLE as error:
+            raise PretrainedError(
+                f"{Path(source) / hparams_file}: cannot be used, perhaps it is cut off: {error!r}"
+            ) from error
+
+    @property
+    def model(self):
+        """The network."""
+        return self.mods.model
+
+    @property
+    def tasks(self):
+        """The tasks that the model has a head for: ``se``, ``ser``."""
+        return self.model.tasks
+
+    @property
+    def window_seconds(self):
+        """Length of a window, and of the longest recording that is heard in one pass."""
+        seconds = getattr(self.hparams, "window_seconds", None) or self.WINDOW_SECONDS
+        return min(seconds, self.model.encoder.max_seconds or seconds)
+
+    def enhance_batch(self, wavs, lengths=None):
+        """Clean speech of noisy speech.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waves (B, S) at 16 kHz.
+        lengths : torch.Tensor, optional
+            Relative lengths (B).
+
+        Returns
+        -------
+        torch.Tensor
+            Waves (B, S) at the level of the input, zero in the padding.
+
+        Raises
+        ------
+        ValueError
+            The model has no enhancement head, or a wave is shorter than 25 ms.
+        """
+        self.require("se")
+        wavs, lengths = self.on_device(wavs, lengths)
+        if wavs.shape[1] <= self.window_seconds * SAMPLE_RATE:
+            with torch.inference_mode():
+                return self.model(wavs, lengths, ("se",)).waves
+        result = torch.zeros_like(wavs)
+        jobs = [Job(wave[None]) for wave in unpadded(wavs, lengths)]
+        for row, job in zip(result, self.done(jobs, ("se",), over_time=False)):
+            enhanced = job.enhanced()[0]
+            row[: len(enhanced)] = enhanced
+        return result
+
+    def enhance_file(self, path, output_filename=None, keep_rate=False, channels="mix"):
+        """Clean speech of a recording.
+
+        Arguments
+        ---------
+        path : str or Path
+            The recording.
+        output_filename : str or Path, optional
+            Where the result is written as well; its suffix is the format.
+        keep_rate : bool
+            Write it at the recording's rate and length in place of 16 kHz.
+        channels : str
+            ``mix`` averages them into one, ``separate`` enhances each by itself.
+
+        Returns
+        -------
+        torch.Tensor or None
+            The wave (S) at 16 kHz, or (C, S) for separate channels; None where it was written and
+            the recording is longer than ten minutes.
+
+        Raises
+        ------
+        AudioError
+            The recording cannot be read, or the result not written.
+        """
+        self.require("se")
+        job = self.done(
+            [FileJob(path, output_filename, keep_rate, channels)], ("se",), over_time=False
+        )[0]
+        enhanced = job.enhanced()
+        return enhanced if enhanced is None or channels == "separate" else enhanced[0]
+
+    def classify_batch(self, wavs, wav_lens=None):
+        """The emotion of waves; always one of the model's, also where nobody speaks.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waves (B, S) at 16 kHz.
+        wav_lens : torch.Tensor, optional
+            Relative lengths (B).
+
+        Returns
+        -------
+        out_prob : torch.Tensor
+            Calibrated probabilities (B, classes).
+        score : torch.Tensor
+            The highest of each (B).
+        index : torch.Tensor
+            Its index (B).
+        text_lab : list of str
+            Its label (B).
+
+        Raises
+        ------
+        ValueError
+            The model has no emotion head, or a wave is shorter than 25 ms.
+        """
+        self.require("ser")
+        wavs, lengths = self.on_device(wavs, wav_lens)
+        if wavs.shape[1] > self.window_seconds * SAMPLE_RATE:
+            return self.classified([Job(wave[None]) for wave in unpadded(wavs, lengths)])
+        with torch.inference_mode():
+            logits = self.model(wavs, lengths, ("ser",)).logits
+        return self.named((logits / self.hparams.temperature).softmax(dim=-1))
+
+    def classify_file(self, path):
+        """The emotion of a recording, channels mixed; see :meth:`classify_batch` (B = 1)."""
+        self.require("ser")
+        return self.classified([FileJob(path, keep=False)])
+
+    def classified(self, jobs):
+        """The emotions of recordings of any length: the mean over their windows."""
+        jobs = self.done(jobs, ("ser",), over_time=False)
+        rows = [torch.from_numpy(job.assembler.mean("probabilities", 0)) for job in jobs]
+        return self.named(torch.stack(rows).float().to(self.device))
+
+    def named(self, out_prob):
+        """What SpeechBrain's classifiers return, of probabilities (B, classes)."""
+        score, index = out_prob.max(dim=-1)
+        return out_prob, score, index, self.hparams.label_encoder.decode_torch(index)
+
+    def analyse_batch(self, wavs, lengths=None):
+        """Everything there is to know of waves, from one pass of the network.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waves (B, S) at 16 kHz.
+        lengths : torch.Tensor, optional
+            Relative lengths (B).
+
+        Returns
+        -------
+        list of Analysis
+            One a wave.
+        """
+        wavs, lengths = self.on_device(wavs, lengths)
+        jobs = [Job(wave[None]) for wave in unpadded(wavs, lengths)]
+        return [job.analyses()[0] for job in self.done(jobs, self.tasks, batch_size=len(jobs))]
+
+    def analyse_file(
+        self,
+        path,
+        output_filename=None,
+        keep_rate=False,
+        channels="mix",
+        batch_size=1,
+        progress=False,
+    ):
+        """Everything there is to know of a recording of any length, from one pass over it.
+
+        Arguments
+        ---------
+        path : str or Path
+            The recording.
+        output_filename : str or Path, optional
+            Where the enhanced recording is written.
+        keep_rate : bool
+            Write it at the recording's rate and length in place of 16 kHz.
+        channels : str
+            ``mix`` averages them into one, ``separate`` analyses each by itself, as a call with
+            one speaker a channel needs.
+        batch_size : int
+            Windows that are heard at once; more than one pays on a GPU.
+        progress : bool
+            Show the seconds heard so far.
+
+        Returns
+        -------
+        Analysis or list of Analysis
+            For separate channels, one a channel. ``enhanced`` is None where it was written and the
+            recording is longer than ten minutes.
+
+        Raises
+        ------
+        AudioError
+            The recording cannot be read, or the result not written.
+        """
+        job = FileJob(path, output_filename, keep_rate, channels)
+        (job,) = self.done([job], self.tasks, batch_size, progress)
+        return job.analyses() if channels == "separate" else job.analyses()[0]
+
+    def analyse_jobs(self, jobs, batch_size=1, heard_seconds=None):
+        """Analyses many recordings, their windows in batches; one that fails stops no other.
+
+        Arguments
+        ---------
+        jobs : iterable of FileJob
+            The recordings.
+        batch_size : int
+            Windows that are heard at once; more than one pays on a GPU.
+        heard_seconds : callable, optional
+            Told the seconds of sound in every window that is done.
+
+        Yields
+        ------
+        FileJob
+            When done: ``error``, or else ``analyses()``.
+        """
+        return self.listen(jobs, self.tasks, batch_size, True, heard_seconds)
+
+    def listen(self, jobs, tasks, batch_size=1, over_time=True, heard_seconds=None):
+        """Sends recordings through the network; yields each when it is done."""
+        temperature = self.hparams.temperature
+
+        def through(windows):
+            return hear(self.model, windows, tasks, temperature, over_time)
+
+        assembler = functools.partial(
+            Assembler,
+            labels=self.hparams.labels,
+            attributes=getattr(self.hparams, "attributes", ()),
+            abstain=over_time,
+        )
+        yield from run(jobs, through, assembler, self.window_seconds, batch_size, heard_seconds)
+
+    def done(self, jobs, tasks, batch_size=1, progress=False, over_time=True):
+        """The jobs when all are done; raises the error of the first that failed."""
+        with tqdm(disable=not progress, unit="s", desc="heard") as bar:
+            for job in self.listen(jobs, tasks, batch_size, over_time, bar.update):
+                if job.error is not None:
+                    raise job.error
+        return jobs
+
+    def require(self, task):
+        """Raises ValueError unless the model has a head for a task."""
+        heads = {"se": "enhancement", "ser": "emotion"}
+        if getattr(self.model, heads[task]) is None:
+            raise ValueError(f"This model has no {heads[task]} head.")
+
+    def on_device(self, wavs, lengths):
+        """Waves and lengths as float32 where the model is.
+
+        Raises
+        ------
+        ValueError
+            Not (B, S), NaN or infinite samples, or not one length a wave.
+        """
+        if wavs.dim() != 2:
+            raise ValueError(f"Waves of shape {tuple(wavs.shape)}; (batch, samples) is needed.")
+        if lengths is not None and lengths.shape != wavs.shape[:1]:
+            raise ValueError(f"Lengths of shape {tuple(lengths.shape)} for {len(wavs)} waves.")
+        wavs = wavs.float().to(self.device)  # in this order: not every device has float64
+        if not bool(torch.isfinite(wavs).all()):
+            raise ValueError("The waves hold NaN or infinite samples.")
+        return wavs, None if lengths is None else lengths.float().to(self.device)
+
+    def forward(self, wavs, lengths=None):
+        """The same as :meth:`analyse_batch`."""
+        return self.analyse_batch(wavs, lengths)
+
+
+def unpadded(wavs, lengths):
+    """The waves of a batch, each of its own length.
+
+    Example
+    -------
+    >>> [len(wave) for wave in unpadded(torch.zeros(2, 10), torch.tensor([1.0, 0.5]))]
+    [10, 5]
+    """
+    return [wave[:count] for wave, count in zip(wavs, sample_counts(wavs, lengths).tolist())]

@@ -1,0 +1,1 @@
+"""Training: the road of a run, its settings, the Brain and its losses."""

@@ -1,0 +1,183 @@
+"""From a finished run to a pretrained folder: ``RESULTS/pretrained``, and ``merit export``."""
+
+from pathlib import Path
+
+import torch
+import yaml
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+from torch.utils.data import DataLoader
+
+from speechbrain_merit.data.datasets import datasets
+from speechbrain_merit.errors import PretrainedError, SettingsError
+from speechbrain_merit.evaluation.calibration import fit_temperature
+from speechbrain_merit.export.folder import write_pretrained
+from speechbrain_merit.export.loading import HPARAMS
+from speechbrain_merit.export.model_card import model_card
+from speechbrain_merit.training.settings import load_finished
+
+logger = get_logger(__name__)
+
+FOLDER = "pretrained"
+
+
+def export_trained(model, valid_set, hparams, device):
+    """Writes ``<output_folder>/pretrained`` of the best checkpoint, which the model has loaded.
+
+    Arguments
+    ---------
+    model : Merit
+        With the weights of the best checkpoint.
+    valid_set : DynamicItemDataset
+        Fits the temperature.
+    hparams : dict
+        Of the run.
+    device : str
+        Where the model is.
+    """
+    if not if_main_process():
+        return
+    temperature, reason = temperature_of(model, valid_set, hparams, device)
+    write(Path(hparams["output_folder"]) / FOLDER, model, hparams, temperature, reason)
+
+
+def write(folder, model, hparams, temperature, reason, precision="fp32", overwrite=True):
+    """Writes a pretrained folder of a run's model."""
+    output = Path(hparams["output_folder"])
+    best = best_checkpoint(output)
+    facts = {
+        "system": hparams["system"],
+        "corpus": ",".join(Path(name).name for name in str(hparams["corpus"]).split(",")),
+        "attributes": list(hparams.get("attributes") or []),
+        "checkpoint": None if best is None else best.name,
+    }
+    card = model_card(hparams, precision, temperature, results_of(output), reason)
+    labels = hparams["labels"]
+    return write_pretrained(folder, model, labels, card, precision, temperature, facts, overwrite)
+
+
+def results_of(output):
+    """The tables of a run's evaluation, or None."""
+    table = Path(output) / "evaluation" / "metrics.md"
+    return table.read_text(encoding="utf-8") if table.is_file() else None
+
+
+def best_checkpoint(output):
+    """The folder of a run's checkpoint with the highest score, or None."""
+    scores = {}
+    for path in sorted((Path(output) / "save").glob("CKPT*/CKPT.yaml")):
+        score = yaml.safe_load(path.read_text(encoding="utf-8")).get("score")
+        if score is not None:
+            scores[path.parent] = score
+    return max(scores, key=scores.get) if scores else None
+
+
+def temperature_of(model, valid_set, hparams, device):
+    """The temperature fitted on a validation set; 1 and the reason where that cannot be done."""
+    if model.emotion is None:
+        return 1.0, "the model names no emotion"
+    try:
+        logits, truth = validation_logits(model, valid_set, hparams, device)
+    except (OSError, RuntimeError) as error:
+        logger.warning(f"Not calibrated: the validation set cannot be read: {error}")
+        return 1.0, "the validation recordings could not be read"
+    return fit_temperature(logits, truth), None
+
+
+@torch.inference_mode()
+def validation_logits(model, valid_set, hparams, device):
+    """Logits (N, classes) and true classes (N) of a validation set under all its SNRs."""
+    model.eval()
+    loader = DataLoader(valid_set, hparams["test_batch_size"], collate_fn=PaddedBatch)
+    logits, truth = [], []
+    for batch in loader:
+        batch = batch.to(device)
+        logits.append(model(*batch.mixture, tasks=("ser",)).logits.float().cpu())
+        truth += batch.emotion.data.squeeze(1).tolist()
+    return torch.cat(logits).numpy(), truth
+
+
+def export_run(results, out, precision="fp32", overwrite=False):
+    """Makes a pretrained folder of a run; ``merit export``.
+
+    What training left in ``RESULTS/pretrained`` is taken where it is of the best checkpoint, so
+    that neither recordings nor the encoder's source are needed; otherwise the run is loaded from
+    its YAML and checkpoint, and calibrated anew where its validation recordings are still there.
+
+    Arguments
+    ---------
+    results : str or Path
+        The folder of a run.
+    out : str or Path
+        The folder to make.
+    precision : str
+        ``fp32``, ``fp16`` or ``int8``.
+    overwrite : bool
+        Replace ``out`` where it is a pretrained folder already.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    ValueError
+        ``results`` is no finished run.
+    """
+    results = Path(results)
+    if not (results / HPARAMS).is_file():
+        raise ValueError(f"{results} holds no {HPARAMS}: give the folder of a run.")
+    best = best_checkpoint(results)
+    if best is None:
+        raise ValueError(f"{results / 'save'} holds no checkpoint with a score: train first.")
+    made = exported_before(results, best)
+    hparams, model, temperature, reason = made or loaded(results)
+    hparams = {**hparams, "output_folder": str(results)}
+    return write(out, model, hparams, temperature, reason, precision, overwrite)
+
+
+def exported_before(results, best):
+    """What training exported, if it is of the best checkpoint; otherwise None."""
+    from speechbrain_merit.inference import MeritInterface
+
+    folder = results / FOLDER
+    if not (folder / HPARAMS).is_file():
+        return None
+    try:
+        merit = MeritInterface.from_hparams(folder, run_opts={"device": "cpu"})
+    except PretrainedError as error:
+        logger.warning(f"{folder} is passed over: {error}")
+        return None
+    if getattr(merit.hparams, "checkpoint", None) != best.name:
+        return None
+    keys = plain_keys(results / HPARAMS)
+    temperature = merit.hparams.temperature
+    reason = None if temperature != 1 else "the run left no calibration"
+    return keys, merit.model, temperature, reason
+
+
+def plain_keys(path):
+    """The top-level keys of a YAML file with plain values; objects are left out."""
+
+    class Plain(yaml.SafeLoader):
+        pass
+
+    Plain.add_multi_constructor("!", lambda loader, tag, node: None)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=Plain)
+
+
+def loaded(results):
+    """The run as its YAML and best checkpoint make it, calibrated where that can be done."""
+    try:
+        hparams, _ = load_finished(results, ["--skip_test", "True"])
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+    model = hparams["model"].eval()
+    try:
+        valid_set = datasets(hparams)[1]
+    except (OSError, ValueError, KeyError, SettingsError) as error:
+        logger.warning(f"Not calibrated: {error}")
+        return hparams, model, 1.0, "the validation recordings could not be read"
+    return (hparams, model, *temperature_of(model, valid_set, hparams, "cpu"))

@@ -1,0 +1,76 @@
+"""The road of a run: arguments → YAML, corpus → preparation → data → Brain → fit → scoring."""
+
+from pathlib import Path
+
+import speechbrain as sb
+from speechbrain.utils.distributed import ddp_init_group, run_on_main
+
+from speechbrain_merit.data.datasets import datasets, fixed_test_set, prepare, prepare_noise
+from speechbrain_merit.data.pipeline import batches_by_duration
+from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.evaluation.run import evaluate
+from speechbrain_merit.training.brain import MeritBrain
+from speechbrain_merit.training.finished import export_trained
+from speechbrain_merit.training.settings import (
+    load,
+    load_finished,
+    parse,
+    refuse_changes,
+    user_errors,
+)
+
+
+def run(arguments):
+    """Trains and scores a system; ``arguments`` are those of the command line of ``train.py``."""
+    with user_errors():
+        hparams_file, run_opts, overrides = parse(arguments)
+    ddp_init_group(run_opts)
+    with user_errors():
+        hparams = load(hparams_file, overrides)
+        refuse_changes(hparams_file, overrides, hparams)
+        sb.create_experiment_directory(hparams["output_folder"], str(hparams_file), overrides)
+        run_on_main(prepare, [hparams])
+        train_set, valid_set, test_set = datasets(hparams)
+
+    brain = MeritBrain(
+        modules=hparams["modules"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    if hparams["checkpointer"].find_checkpoint() is None:
+        brain.standardise(train_set)
+    loader = {"num_workers": hparams["num_workers"]}
+    brain.fit(
+        brain.hparams.epoch_counter,
+        train_set,
+        valid_set,
+        train_loader_kwargs={**training_batches(brain, train_set, hparams), **loader},
+        valid_loader_kwargs={"batch_size": hparams["test_batch_size"], **loader},
+    )
+    brain.on_evaluate_start(max_key="score")
+    if not hparams["skip_test"]:
+        evaluate(brain.model, test_set, hparams, brain.device)
+    export_trained(brain.model, valid_set, hparams, brain.device)
+
+
+def training_batches(brain, train_set, hparams):
+    """How the training set is cut into batches: by number, or by seconds of audio."""
+    if hparams["max_batch_seconds"] is None:
+        return {"batch_size": hparams["batch_size"], "shuffle": True}
+    seconds = hparams["max_batch_seconds"], hparams["crop_seconds"]
+    sampler = batches_by_duration(train_set, *seconds, hparams["seed"])
+    brain.train_sampler = sampler  # sb.Brain tells it the epoch
+    return {"batch_sampler": sampler}
+
+
+def score(arguments):
+    """Scores the best checkpoint of a run; ``arguments`` are those of ``evaluate.py``."""
+    with user_errors():
+        folder = Path(arguments[0] if arguments else "")
+        if not (folder / "hyperparams.yaml").is_file():
+            raise SettingsError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
+        hparams, run_opts = load_finished(folder, arguments[1:])
+        test_set = fixed_test_set(hparams, prepare_noise(hparams))
+    device = run_opts.get("device") or sb.utils.distributed.infer_device()
+    return evaluate(hparams["model"].to(device), test_set, hparams, device)

@@ -1,0 +1,149 @@
+"""From the command line to the objects of a run: arguments, the corpus's overlay, the YAML."""
+
+import contextlib
+import difflib
+import os
+import re
+from pathlib import Path
+
+import speechbrain as sb
+import yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+
+from speechbrain_merit.data.corpora import SPLITS, as_text, overlay
+from speechbrain_merit.errors import MeritError, SettingsError
+from speechbrain_merit.training.loggers import TRAIN_LOG
+
+#: Keys that say how a run works, not what it computes: a resumed run may change them.
+RUNNING_KEYS = {
+    "skip_prep",
+    "skip_test",
+    "num_workers",
+    "n_jobs",
+    "ckpt_interval_minutes",
+    "train_logger",
+    "train_loggers",
+    "noise_test_folders",
+    "test_snrs",
+    "test_band_limit",
+    "test_seed",
+    "test_batch_size",
+    "n_examples",
+}
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Turns errors of the file system and of YAML into :class:`SettingsError`, before training."""
+    try:
+        yield
+    except MeritError:
+        raise
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(str(error)) from error
+
+
+def parse(arguments):
+    """Splits the command line into the YAML, SpeechBrain's run options, and one mapping of keys.
+
+    Precedence: command line over the corpus's ``corpus.yaml`` over the system's YAML.
+    """
+    arguments = list(arguments)
+    for argument in arguments:
+        value = argument.partition("=")[2] if argument.startswith("--") else argument
+        if "=" in value:  # SpeechBrain would make "x y" of it in silence
+            raise SettingsError(
+                f"{argument}: a value must not hold '='; rename the file or folder."
+            )
+    corpus = None
+    for index, argument in enumerate(arguments):
+        if argument == "--corpus" or argument.startswith("--corpus="):
+            value = argument.split("=")[1:] or arguments[index + 1 : index + 2]
+            if not value:
+                raise SettingsError("--corpus needs names of folders of recipes/, or paths.")
+            corpus = value[0]
+            del arguments[index : index + (1 if "=" in argument else 2)]
+            break
+    hparams_file, run_opts, from_command_line = sb.parse_arguments(arguments)
+    if not Path(hparams_file).is_file():
+        raise SettingsError(f"There is no file {hparams_file}: give one of hparams/*.yaml.")
+    given = yaml.safe_load(from_command_line) or {}
+    overrides = given if corpus is None else overlay(corpus, given)
+    if isinstance(overrides.get("data_folder"), dict):
+        overrides["data_folder"] = as_text(overrides["data_folder"])
+    check_keys(hparams_file, overrides)
+    if os.sep in str(overrides.get("corpus")) and "output_folder" not in overrides:
+        overrides["output_folder"] = results_folder(hparams_file, overrides)
+    return Path(hparams_file), run_opts, overrides
+
+
+def results_folder(hparams_file, overrides):
+    """The YAML's ``output_folder`` with the names of corpora that are given by their paths."""
+    tree = yaml.compose(Path(hparams_file).read_text(encoding="utf-8"))
+    values = {key.value: value.value for key, value in tree.value} | overrides
+    values["corpus"] = ",".join(Path(name).name for name in overrides["corpus"].split(","))
+    return re.sub(r"<(\w+)>", lambda key: str(values[key[1]]), values["output_folder"])
+
+
+def check_keys(hparams_file, overrides):
+    """Raises :class:`SettingsError` for a key that the YAML lacks, with the nearest that it has."""
+    tree = yaml.compose(Path(hparams_file).read_text(encoding="utf-8"))
+    known = [key.value for key, _ in tree.value]
+    for key in overrides:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f". It has: {', '.join(known)}."
+            raise SettingsError(f"{hparams_file} has no key {key}{hint}")
+
+
+def load(hparams_file, overrides):
+    """Builds everything that the YAML names."""
+    with open(hparams_file, encoding="utf-8") as file:
+        return load_hyperpyyaml(file, overrides)
+
+
+def load_finished(folder, arguments=()):
+    """A run's hparams, its best checkpoint's weights in the model, and SpeechBrain's run options.
+
+    The run may have been moved since it was trained: its own files are looked for in ``folder``,
+    a pathlib.Path. ``arguments`` are of the command line, over what the run was trained with.
+    """
+    hparams_file, run_opts, given = parse(
+        [str(folder / "hyperparams.yaml"), *arguments, "--output_folder", str(folder)]
+    )
+    save = folder / "save"
+    own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS} | given
+    own |= {"save_folder": str(save), "train_log": str(folder / TRAIN_LOG)}
+    hparams = load(hparams_file, own)
+    hparams["checkpointer"].checkpoints_dir = save
+    if hparams["checkpointer"].recover_if_possible(max_key="score") is None:
+        raise SettingsError(f"{save} holds no checkpoint with a score: train first.")
+    return hparams, run_opts
+
+
+def refuse_changes(hparams_file, overrides, hparams):
+    """Raises :class:`SettingsError` where a run would resume from one of another configuration."""
+    earlier = Path(hparams["output_folder"]) / "hyperparams.yaml"
+    if not earlier.is_file() or not any(Path(hparams["save_folder"]).glob("CKPT*")):
+        return
+    with open(hparams_file, encoding="utf-8") as file:
+        new = blocks(resolve_references(file, overrides).getvalue())
+    old = blocks(earlier.read_text(encoding="utf-8"))
+    changed = sorted(k for k in {*old, *new} - RUNNING_KEYS if old.get(k) != new.get(k))
+    if changed:
+        raise SettingsError(
+            f"{hparams['output_folder']} holds a run with other values of {', '.join(changed)}. "
+            "Give another --output_folder, or delete that one, to start anew."
+        )
+
+
+def blocks(text):
+    """A resolved YAML file as top-level key → the text of its value, comments left out."""
+    lines = [line for line in text.splitlines() if not re.match(r"\s*(#|$)", line)]
+    keys = {}
+    for line in lines:
+        if not line[0].isspace() and ":" in line:
+            key = line.split(":", 1)[0]
+            keys[key] = ""
+        keys[key] += re.sub(r"\s+#.*$", "", line).rstrip() + "\n"
+    return keys
