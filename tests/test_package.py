@@ -84,7 +84,7 @@ def test_every_folder_and_file_of_the_package_is_installed(metadata, repo_root):
         if name != models
     }
     assert files == listed
-    template = importlib.resources.files("speechbrain_merit.metrics") / "report.html.j2"
+    template = importlib.resources.files("speechbrain_merit.evaluation.report") / "report.html.j2"
     assert "<html" in template.read_text(encoding="utf-8")
 
 

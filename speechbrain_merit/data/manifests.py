@@ -114,7 +114,7 @@ def load_manifest(path, labels=None, replacements=None):
     ------
     FileNotFoundError
         If there is no such manifest.
-    ValueError
+    PreparationError
         If it is not a manifest, has no rows, has an id twice, or a row lacks ``wav`` or a positive
         ``duration``, or its label is not in `labels`.
 
@@ -132,9 +132,11 @@ def load_manifest(path, labels=None, replacements=None):
     try:
         rows = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}. Delete the file and prepare the data again.") from None
+        raise PreparationError(
+            f"{path}: {error}. Delete the file and prepare the data again."
+        ) from None
     if not isinstance(rows, dict) or not rows:
-        raise ValueError(f"{path} has no rows: delete it and prepare the data again.")
+        raise PreparationError(f"{path} has no rows: delete it and prepare the data again.")
     for key, row in rows.items():
         _check_row(f"{path}: row {key!r}", row, labels)
     # Without replacements the placeholders stay, as in the file.
@@ -152,12 +154,14 @@ def _no_duplicates(pairs):
 
 def _check_row(place, row, labels):
     if not isinstance(row, dict) or not isinstance(row.get("wav"), str):
-        raise ValueError(f"{place} has no 'wav': the path of a recording.")
+        raise PreparationError(f"{place} has no 'wav': the path of a recording.")
     duration = row.get("duration")
     if not isinstance(duration, (int, float)) or not 0 < duration < float("inf"):
-        raise ValueError(f"{place} has the duration {duration!r}: it must be seconds above 0.")
+        raise PreparationError(
+            f"{place} has the duration {duration!r}: it must be seconds above 0."
+        )
     if labels and row.get("emo") not in labels:
-        raise ValueError(
+        raise PreparationError(
             f"{place} has the label {row.get('emo')!r}, but the labels are {list(labels)}. Add it "
             f"to `labels` in the corpus's YAML, or map or leave it out in its preparation."
         )

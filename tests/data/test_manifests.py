@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from speechbrain_merit.audio.inspection import check_audio, find_audio, inspect_audio
-from speechbrain_merit.data import manifests, preparation
+from speechbrain_merit.data import preparation
 from speechbrain_merit.data.manifests import load_manifest, remember, rooted, skip, write_manifest
 from speechbrain_merit.data.preparation import prepare_speech, write_skipped
 from speechbrain_merit.errors import PreparationError
@@ -171,21 +171,6 @@ def test_an_empty_split_and_an_unheard_label_are_errors(tmp_path):
     with pytest.raises(ValueError, match="no training utterance.*angry"):
         prepare_speech("EMO", tmp_path, paths, rows, [*LABELS, "angry"])
     assert not paths["train"].exists()
-
-
-def test_an_interrupted_write_leaves_the_old_manifest_and_no_rubbish(tmp_path, monkeypatch):
-    path = tmp_path / "train.json"
-    write_manifest(path, {"old": {"wav": "a.wav", "duration": 1.0}})
-
-    def interrupted(source, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(manifests.os, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_manifest(path, {"new": {"wav": "b.wav", "duration": 1.0}})
-    monkeypatch.undo()
-    assert list(load_manifest(path)) == ["old"]
-    assert [p.name for p in tmp_path.iterdir()] == ["train.json"]
 
 
 @pytest.mark.parametrize("step", ["inspect_files", "write_manifest"])

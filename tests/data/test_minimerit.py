@@ -58,7 +58,7 @@ def test_the_same_bytes_every_time(minimerit, tmp_path, monkeypatch):
         recipe._write_wav(tmp_path / "again.wav", wave)
         first = minimerit / "speech" / row["file"]
         assert (tmp_path / "again.wav").read_bytes() == first.read_bytes()
-    monkeypatch.setattr("NOISE_FOLDERS", {"train": (("pink", "babble"), 2)})
+    monkeypatch.setattr(recipe, "NOISE_FOLDERS", {"train": (("pink", "babble"), 2)})
     for name in ("one", "two"):
         recipe.prepare_minimerit_noise(tmp_path / name)
     first, second = (find_audio(tmp_path / name) for name in ("one", "two"))
@@ -67,7 +67,7 @@ def test_the_same_bytes_every_time(minimerit, tmp_path, monkeypatch):
 
 
 def test_complete_data_is_reused_and_incomplete_data_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr("NOISE_FOLDERS", {"train": (("pink", "hum"), 1)})
+    monkeypatch.setattr(recipe, "NOISE_FOLDERS", {"train": (("pink", "hum"), 1)})
     recipe.prepare_minimerit_noise(tmp_path)
     files = find_audio(tmp_path)
     for path in files:
@@ -88,7 +88,7 @@ def test_an_interrupted_synthesis_leaves_no_marker(tmp_path, monkeypatch):
     def interrupted(path, wave):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("_write_wav", interrupted)
+    monkeypatch.setattr(recipe, "_write_wav", interrupted)
     with pytest.raises(KeyboardInterrupt):
         recipe.prepare_minimerit_noise(tmp_path)
     assert not (tmp_path / recipe.MARKER).exists()

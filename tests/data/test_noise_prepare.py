@@ -117,7 +117,7 @@ def test_a_name_unfit_for_file_names_is_an_error(folders, name):
 
 def test_made_again_only_if_something_changed(folders, monkeypatch):
     real, runs = recipe.inspect_files, []
-    monkeypatch.setattr("inspect_files", lambda *args: runs.append(1) or real(*args))
+    monkeypatch.setattr(recipe, "inspect_files", lambda *args: runs.append(1) or real(*args))
     first = prepare(folders)
     assert len(runs) == 3
     assert prepare(folders) == first and len(runs) == 3
@@ -147,7 +147,7 @@ def test_an_interruption_leaves_no_manifest(folders, monkeypatch):
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr("inspect_files", interrupted)
+    monkeypatch.setattr(recipe, "inspect_files", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(folders)
     assert not (folders / "save").exists()

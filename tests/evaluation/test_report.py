@@ -290,20 +290,6 @@ def test_a_second_report_replaces_the_first(tmp_path):
     assert not list((tmp_path / "audio").glob("*"))
 
 
-def test_an_interrupt_leaves_the_old_file_whole(tmp_path, monkeypatch):
-    path = tmp_path / "metrics.json"
-    report._write(path, b"old")
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(report.os, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        report._write(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]
-
-
 def test_no_rows_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no row"):
         write_report(tmp_path / "x", [], [], [], [], {})

@@ -12,7 +12,7 @@ import torch
 from tiny import pad
 
 from speechbrain_merit.__main__ import main
-from speechbrain_merit.errors import ConvertError, UnreadableError
+from speechbrain_merit.errors import ReleasedError, UnreadableError
 from speechbrain_merit.export import folder as export
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.released.convert import convert
@@ -126,11 +126,11 @@ def test_the_cfg_tells_what_no_tensor_shows(tmp_path):
 
 def test_a_cfg_of_another_form_is_refused(tmp_path, run):
     torch.save({"cfg": {"extractor_mode": "default"}}, run.parent / "WavLM-Large.pt")
-    with pytest.raises(ConvertError, match="extractor_mode: default"):
+    with pytest.raises(ReleasedError, match="extractor_mode: default"):
         convert(run, tmp_path / "out")
     cfg = {"conv_feature_layers": "__import__('os').abort()"}
     torch.save({"cfg": cfg}, run.parent / "WavLM-Large.pt")
-    with pytest.raises(ConvertError, match="conv_feature_layers"):
+    with pytest.raises(ReleasedError, match="conv_feature_layers"):
         convert(run, tmp_path / "out")
 
 
@@ -156,9 +156,9 @@ def test_of_several_runs_one_must_be_named(tmp_path, states):
     others = {name: reference.random_states(seed=seed) for name, seed in (("a", 1), ("b", 6))}
     for name, other in others.items():
         reference.save_run(tmp_path / "repository" / "runs" / name, other, STATISTICS)
-    with pytest.raises(ConvertError, match="2 runs.*--run: runs/a, runs/b"):
+    with pytest.raises(ReleasedError, match="2 runs.*--run: runs/a, runs/b"):
         convert(tmp_path / "repository", tmp_path / "out")
-    with pytest.raises(ConvertError, match="no one run named c.*runs/a, runs/b"):
+    with pytest.raises(ReleasedError, match="no one run named c.*runs/a, runs/b"):
         convert(tmp_path / "repository", tmp_path / "out", run="c")
     for name, given in (("a", "a"), ("b", "runs/b")):
         report = convert(tmp_path / "repository", tmp_path / name, run=given)
@@ -172,7 +172,7 @@ def test_a_single_run_needs_no_name(tmp_path, run):
 
 @pytest.mark.parametrize("source", [".", "nowhere"])
 def test_a_folder_without_a_run_says_what_is_looked_for(tmp_path, source):
-    with pytest.raises(ConvertError, match="downloaded repository"):
+    with pytest.raises(ReleasedError, match="downloaded repository"):
         convert(tmp_path / source, tmp_path / "out")
 
 
@@ -188,7 +188,7 @@ def spoil(run, part, change):
 def refused(run, message):
     """Asserts a conversion's error, and that it leaves nothing."""
     before = sorted(run.parent.rglob("*"))
-    with pytest.raises(ConvertError, match=message) as error:
+    with pytest.raises(ReleasedError, match=message) as error:
         convert(run, run.parent / "out")
     assert sorted(run.parent.rglob("*")) == before
     return str(error.value)
@@ -359,7 +359,7 @@ def test_an_interrupted_conversion_leaves_nothing(run, monkeypatch, error):
 
     before = sorted(run.parent.rglob("*"))
     monkeypatch.setattr(export.torch, "save", break_off)
-    expected = KeyboardInterrupt if error is KeyboardInterrupt else ConvertError
+    expected = KeyboardInterrupt if error is KeyboardInterrupt else ReleasedError
     with pytest.raises(expected, match=None if error is KeyboardInterrupt else "out .*full"):
         convert(run, run.parent / "out")
     assert sorted(run.parent.rglob("*")) == before
@@ -369,7 +369,7 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path, run):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
-    with pytest.raises(ConvertError, match="out is there already"):
+    with pytest.raises(ReleasedError, match="out is there already"):
         convert(run, out)
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
     (out / "thesis.txt").unlink()
@@ -408,7 +408,7 @@ def test_the_use_of_the_experts_is_that_of_the_released_gates(tmp_path, states, 
 
 def test_a_recording_that_cannot_be_read_is_named_before_anything_is_written(tmp_path, run):
     (tmp_path / "x.wav").write_text("no wave")
-    with pytest.raises(ConvertError, match=r"x\.wav"):
+    with pytest.raises(ReleasedError, match=r"x\.wav"):
         convert(run, tmp_path / "out", wave=tmp_path / "x.wav")
     assert not (tmp_path / "out").exists()
 
@@ -463,7 +463,7 @@ def test_the_command_names_the_runs_to_choose_from_and_ends_in_an_error(run, tmp
 def test_another_routing_than_the_released_ones_is_refused(run, tmp_path):
     with pytest.raises(SystemExit):
         main(["convert", str(run), str(tmp_path / "out"), "--routing", "soft"])
-    with pytest.raises(ConvertError, match="soft"):
+    with pytest.raises(ReleasedError, match="soft"):
         convert(run, tmp_path / "out", routing="soft")
 
 
