@@ -16,7 +16,8 @@ VERSION = re.search(
 ).group(1)
 
 REQUIRED = [
-    "speechbrain>=1.1.2",
+    "speechbrain>=1.1.2,<1.2",  # its Brain and Pretrained are taken from the inside
+    "sentencepiece>=0.2",  # SpeechBrain imports it
     # A pair: torchaudio's wheel is linked against the torch of its own release and fails to import
     # beside another one.
     "torch>=2.11,<2.12",
@@ -30,7 +31,6 @@ REQUIRED = [
     "scipy>=1.13",
     "scikit-learn>=1.5",
     "threadpoolctl>=3.1",
-    "pandas>=2.2.2",
     "pesq>=0.0.4",  # compiled on installation: needs a C compiler and Python's headers
     "pystoi>=0.4.1",
     "soundfile>=0.13",  # compression_level, with which codecs are applied in training
@@ -63,6 +63,8 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
@@ -73,7 +75,7 @@ setup(
         PRETRAINED: ["*/*.yaml", "*/*.ckpt", "*/*.txt", "*/*.py", "*/*.md"],
     },
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.15",
     install_requires=REQUIRED,
     extras_require={"test": TEST, "dev": TEST + DEV},
 )
