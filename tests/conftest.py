@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 import pytest  # noqa: E402
 import speechbrain  # noqa: E402
+from hypothesis import HealthCheck, Phase, settings  # noqa: E402
 from speechbrain.utils.importutils import LazyModule  # noqa: E402
 
 from speechbrain_merit.data.synthetic import (  # noqa: E402
@@ -25,6 +26,25 @@ from speechbrain_merit.data.synthetic import (  # noqa: E402
 for module in list(sys.modules.values()):
     if isinstance(module, LazyModule):
         module.__file__ = speechbrain.__file__
+
+
+FUZZ_CASES = 60  # of each surface in a plain run: some seconds
+
+
+def pytest_addoption(parser):
+    """``--cases N``: how many cases each fuzz test generates."""
+    parser.addoption("--cases", type=int, default=None, help="cases of each fuzz test")
+
+
+def pytest_configure(config):
+    """A plain run generates the same few cases every time; a long one, new ones and many."""
+    cases = config.getoption("--cases")
+    # a failure is told as it came: to make it smaller can take minutes
+    phases = [Phase.explicit, Phase.reuse, Phase.generate]
+    shared = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": phases}
+    settings.register_profile("plain", max_examples=FUZZ_CASES, derandomize=True, **shared)
+    settings.register_profile("fuzz", max_examples=cases or 1, print_blob=True, **shared)
+    settings.load_profile("fuzz" if cases else "plain")
 
 
 def _load_recipe(name):

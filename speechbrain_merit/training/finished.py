@@ -15,7 +15,7 @@ from speechbrain_merit.evaluation.calibration import fit_temperature
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.export.loading import HPARAMS
 from speechbrain_merit.export.model_card import model_card
-from speechbrain_merit.training.settings import load_finished
+from speechbrain_merit.training.settings import load_finished, plain_values
 
 logger = get_logger(__name__)
 
@@ -152,20 +152,10 @@ def exported_before(results, best):
         return None
     if getattr(merit.hparams, "checkpoint", None) != best.name:
         return None
-    keys = plain_keys(results / HPARAMS)
+    keys = plain_values(results / HPARAMS)
     temperature = merit.hparams.temperature
     reason = None if temperature != 1 else "the run left no calibration"
     return keys, merit.model, temperature, reason
-
-
-def plain_keys(path):
-    """The top-level keys of a YAML file with plain values; objects are left out."""
-
-    class Plain(yaml.SafeLoader):
-        pass
-
-    Plain.add_multi_constructor("!", lambda loader, tag, node: None)
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=Plain)
 
 
 def loaded(results):

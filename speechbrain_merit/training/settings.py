@@ -13,6 +13,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain_merit.data.corpora import SPLITS, as_text, overlay
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.training.loggers import TRAIN_LOG
+from speechbrain_merit.training.values import check_values
 
 #: Keys that say how a run works, not what it computes: a resumed run may change them.
 RUNNING_KEYS = {
@@ -96,8 +97,19 @@ def check_keys(hparams_file, overrides):
             raise SettingsError(f"{hparams_file} has no key {key}{hint}")
 
 
+def plain_values(path):
+    """The top-level keys of a YAML file with plain values; objects are None."""
+
+    class Plain(yaml.SafeLoader):
+        pass
+
+    Plain.add_multi_constructor("!", lambda loader, tag, node: None)
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Plain)
+
+
 def load(hparams_file, overrides):
     """Builds everything that the YAML names."""
+    check_values(plain_values(hparams_file), overrides)
     with open(hparams_file, encoding="utf-8") as file:
         return load_hyperpyyaml(file, overrides)
 

@@ -1,0 +1,96 @@
+"""Whether the value of a key can be what it has to be, before anything is built from it."""
+
+import math
+
+from speechbrain_merit.errors import SettingsError
+
+#: What a key's value in the system's YAML says of every value that it may take.
+KINDS = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str, int, float), "a name or a path"),
+    list: ((list, tuple), "a list, as [a, b]"),
+    dict: ((dict,), "a mapping, as {name: value}"),
+}
+#: Of keys whose default is computed.
+COMPUTED = {"dropout": 0.5}
+#: Lowest and highest values of numbers; None where there is no end.
+RANGES = {
+    "seed": (0, 2**32 - 1),
+    "valid_seed": (0, None),
+    "test_seed": (0, None),
+    **dict.fromkeys(
+        (
+            "number_of_epochs",
+            "passes_per_epoch",
+            "batch_size",
+            "test_batch_size",
+            "grad_accumulation_factor",
+            "max_noises",
+            "n_experts",
+            "top_k",
+            "enhancement_hidden",
+            "enhancement_layers",
+        ),
+        (1, None),
+    ),
+    **dict.fromkeys(
+        (
+            "clean_share",
+            "filter_share",
+            "band_limit_share",
+            "codec_share",
+            "room_share",
+            "dropout",
+            "label_smoothing",
+        ),
+        (0, 1),
+    ),
+    **dict.fromkeys(
+        ("num_workers", "n_examples", "standardise_utterances", "unfreeze_epoch"), (0, None)
+    ),
+    "n_jobs": (-1, None),
+}
+
+
+def check_values(defaults, given):
+    """Compares the values that a user gives with those that the YAML has.
+
+    Arguments
+    ---------
+    defaults : dict
+        Plain values of the system's YAML by key; a key that is null there takes any value.
+    given : dict
+        Values of the command line and of ``corpus.yaml``.
+
+    Raises
+    ------
+    SettingsError
+        A value is of another kind, or out of range; the key is named, and what it takes.
+
+    Example
+    -------
+    >>> check_values({"batch_size": 8}, {"batch_size": "many"})
+    Traceback (most recent call last):
+    ...
+    speechbrain_merit.errors.SettingsError: batch_size is 'many': it takes a whole number.
+    """
+    for key, value in given.items():
+        default = COMPUTED.get(key, defaults.get(key))
+        if default is not None:
+            kinds, words = KINDS[type(default)]
+            right = isinstance(value, kinds) and isinstance(value, bool) == isinstance(
+                default, bool
+            )
+            if not right:
+                raise SettingsError(f"{key} is {value!r}: it takes {words}.")
+            if isinstance(default, list) and default and isinstance(default[0], (int, float)):
+                if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in value):
+                    raise SettingsError(f"{key} is {value!r}: it takes a list of numbers.")
+        low, high = RANGES.get(key, (None, None))
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            # a comparison with NaN is False
+            if not ((low is None or value >= low) and (high is None or value <= high)):
+                ends = f"from {low} on" if high is None else f"from {low} to {high}"
+                raise SettingsError(f"{key} is {value}: it takes numbers {ends}.")

@@ -1,0 +1,76 @@
+"""Values of keys: what cannot be is named before anything is built."""
+
+import pytest
+import yaml
+
+from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.training.settings import plain_values
+from speechbrain_merit.training.values import RANGES, check_values
+
+DEFAULTS = {
+    "n": 8,
+    "share": 0.5,
+    "on": True,
+    "name": "x",
+    "labels": [],
+    "folders": {},
+    "free": None,
+    "snrs": [-5, 5],
+}
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("n", 3), ("share", 1), ("on", False), ("name", 7), ("labels", ["a"]), ("folders", {"a": 1}),
+     ("free", [1]), ("free", None), ("unknown", 1)],
+)  # fmt: skip
+def test_what_fits_passes(key, value):
+    check_values(DEFAULTS, {key: value})
+
+
+@pytest.mark.parametrize(
+    "key, value, words",
+    [
+        ("n", "many", "a whole number"),
+        ("n", 2.5, "a whole number"),
+        ("n", True, "a whole number"),
+        ("n", None, "a whole number"),
+        ("share", [1], "a number"),
+        ("on", 1, "True or False"),
+        ("labels", "angry", "a list"),
+        ("folders", "noise", "a mapping"),
+        ("snrs", [0, "five"], "a list of numbers"),
+        ("dropout", None, "a number"),
+    ],
+)
+def test_another_kind_is_named_with_what_the_key_takes(key, value, words):
+    with pytest.raises(SettingsError, match=f"^{key} is .*takes {words}"):
+        check_values(DEFAULTS, {key: value})
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("batch_size", 0),
+        ("clean_share", 1.5),
+        ("dropout", float("nan")),
+    ],
+)
+def test_what_is_out_of_range_is_named_with_the_range(key, value):
+    with pytest.raises(SettingsError, match=f"^{key} is .*takes numbers from"):
+        check_values({}, {key: value})
+
+
+def test_every_range_is_of_a_key_that_a_system_has(repo_root):
+    keys = {key for path in (repo_root / "hparams").glob("*.yaml") for key in plain_values(path)}
+    assert set(RANGES) - keys <= {"valid_seed"}
+
+
+def test_the_values_of_every_yaml_and_corpus_pass(repo_root):
+    for path in (repo_root / "hparams").glob("*.yaml"):
+        defaults = plain_values(path)
+        check_values(defaults, {key: v for key, v in defaults.items() if v is not None})
+        for corpus in (repo_root / "recipes").glob("*/corpus.yaml"):
+            check_values(defaults, yaml.safe_load(corpus.read_text(encoding="utf-8")) or {})
