@@ -20,8 +20,9 @@ from measure import MIB, machine, status_bytes
 from speechbrain.dataio.batch import PaddedBatch
 from torch.utils.data import DataLoader
 
+from speechbrain_merit.data.datasets import training_mixer
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
-from speechbrain_merit.data.mixing import NoiseBank, TrainingMixer, read_audio
+from speechbrain_merit.data.mixing import NoiseBank, read_audio
 from speechbrain_merit.data.pipeline import batches_by_duration, training_set
 from speechbrain_merit.labels import label_encoder
 
@@ -30,6 +31,20 @@ RATE = 16000
 ROWS = (27_000, 270_000)
 SHORTEST, LONGEST = 3.0, 11.0  # seconds, as the corpus cuts its turns
 BATCH_SECONDS = 60.0
+#: As hparams/merit.yaml has it.
+MIXING = {
+    "seed": 0,
+    "epoch_counter": SimpleNamespace(current=1),
+    "train_snr_db": [-5, 15],
+    "clean_share": 0.1,
+    "speeds": [1.0],
+    "crop_seconds": None,
+    "max_noises": 1,
+    "filter_share": 0.0,
+    "band_limit_share": 0.0,
+    "room_share": 0.0,
+    "codec_share": 0.0,
+}
 
 
 def record(folder, count):
@@ -64,9 +79,7 @@ def start(path, folder):
     """The dataset and its batches, from the manifest on disk."""
     entries = load_manifest(path, LABELS, {"data_root": str(folder)})
     noise = {"n": {"wav": str(folder / "0000.flac"), "start": 0.0, "duration": None}}
-    mixer = TrainingMixer(
-        NoiseBank(noise, RATE), 0, SimpleNamespace(current=1), snr_db=[-5, 15], clean_share=0.1
-    )
+    mixer = training_mixer(MIXING, NoiseBank(noise, RATE))
     dataset = training_set(entries, label_encoder(LABELS), mixer)
     return dataset, batches_by_duration(dataset, BATCH_SECONDS)
 

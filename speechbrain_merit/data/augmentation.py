@@ -1,9 +1,13 @@
 """What training does to a wave: speed, section, filter and band before the mixing, a codec after.
 
-Each function takes a mono wave (S) in float32; what is random comes from a NumPy generator.
+Each function takes a mono wave (S) in float32; what is random comes from a NumPy generator. A step,
+such as `Filter`, is called with (wave, rng) and meets a share of the utterances; as it is by
+default it changes nothing.
 """
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import soundfile
@@ -26,6 +30,148 @@ INTERNET_CODECS = {
 }
 LOWEST_QUALITY = 0.99  # of 0 … 1, best to worst
 CODEC_PEAK = 0.9  # of full scale: a codec clips what lies above it
+
+
+def happens(share, rng):
+    """Whether what a share of the utterances meets happens to this one.
+
+    A share of 0 draws nothing: what is switched off leaves all other draws as they were.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> happens(0.0, None), happens(1.0, np.random.default_rng(0))
+    (False, True)
+    """
+    return share > 0 and rng.random() < share
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Plays a wave (S) at one of several speeds; pitch and tempo change together.
+
+    Arguments
+    ---------
+    factors : sequence of float
+        One of them is drawn for an utterance.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> Speed([1.1])(torch.randn(1100), np.random.default_rng(0)).shape
+    torch.Size([1000])
+    """
+
+    factors: Sequence[float] = (1.0,)
+
+    def __call__(self, wave, rng):
+        """The wave at the speed that is drawn."""
+        return change_speed(wave, float(rng.choice(self.factors)))
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Takes a random section that is not silent, or the whole wave (S) where it is shorter.
+
+    Arguments
+    ---------
+    n_samples : int, optional
+        Length of the section; None takes the whole wave.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> Crop(800)(torch.randn(1000), np.random.default_rng(0)).shape
+    torch.Size([800])
+    """
+
+    n_samples: int | None = None
+
+    def __call__(self, wave, rng):
+        """The section."""
+        return wave if self.n_samples is None else crop(wave, self.n_samples, rng)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Passes a share of the waves through a random filter each.
+
+    Arguments
+    ---------
+    share : float
+        0 … 1.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> wave = torch.randn(1000)
+    >>> torch.equal(Filter(0.0)(wave, np.random.default_rng(0)), wave)
+    True
+    """
+
+    share: float = 0.0
+
+    def __call__(self, wave, rng):
+        """The wave, or what a random filter makes of it."""
+        return random_filter(wave, rng) if happens(self.share, rng) else wave
+
+
+@dataclass(frozen=True)
+class Band:
+    """Limits a share of the waves to 4 kHz, as the telephone does.
+
+    Arguments
+    ---------
+    sample_rate : int
+        In Hz.
+    share : float
+        0 … 1.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> wave, narrow = Band(16000, share=1.0)(torch.randn(1000), np.random.default_rng(0))
+    >>> wave.shape, narrow
+    (torch.Size([1000]), True)
+    """
+
+    sample_rate: int
+    share: float = 0.0
+
+    def __call__(self, wave, rng):
+        """The wave (S), and whether it was limited."""
+        narrow = happens(self.share, rng)
+        return (limit_band(wave, self.sample_rate) if narrow else wave), narrow
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Sends a share of the waves through a codec that is drawn.
+
+    Arguments
+    ---------
+    sample_rate : int
+        In Hz.
+    share : float
+        0 … 1.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> wave = torch.randn(1000)
+    >>> torch.equal(Codec(16000)(wave, np.random.default_rng(0), narrow=True), wave)
+    True
+    """
+
+    sample_rate: int
+    share: float = 0.0
+
+    def __call__(self, wave, rng, narrow):
+        """The wave (S), or what is left: of a ``narrow`` one by telephone, else by internet."""
+        if not happens(self.share, rng):
+            return wave
+        codec = str(rng.choice(sorted(TELEPHONE_CODECS if narrow else INTERNET_CODECS)))
+        return pass_codec(wave, codec, self.sample_rate)
 
 
 def random_filter(wave, rng):

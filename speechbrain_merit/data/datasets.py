@@ -1,12 +1,13 @@
 """The data of a run: the manifests of corpus, noise and rooms, and the datasets made of them."""
 
+from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed
 from speechbrain_merit.data.corpora import data_root, prepare_corpora
 from speechbrain_merit.data.manifests import load_manifest
-from speechbrain_merit.data.mixing import NARROW, FixedMixer, NoiseBank, TrainingMixer
+from speechbrain_merit.data.mixing import NARROW, FixedMixer, Noise, NoiseBank, TrainingMixer
 from speechbrain_merit.data.noise_folders import prepare_noise as prepare_noise_folders
 from speechbrain_merit.data.pipeline import fixed_set, training_set
 from speechbrain_merit.data.room_folders import prepare_rooms as prepare_room_folder
-from speechbrain_merit.data.rooms import RoomBank
+from speechbrain_merit.data.rooms import Room, RoomBank
 from speechbrain_merit.data.synthetic import prepare_minimerit_noise
 from speechbrain_merit.errors import PreparationError
 from speechbrain_merit.labels import class_weights, label_encoder
@@ -55,21 +56,8 @@ def datasets(hparams):
     require_attributes(train, attributes, hparams["train_annotation"])
     counts = [sum(entry["emo"] == label for entry in train.values()) for label in labels]
     hparams["class_weights"] = class_weights(counts) if labels else None
-    mixer = TrainingMixer(
-        noise_bank(manifests["train"], folders["train"]),
-        hparams["seed"],
-        hparams["epoch_counter"],
-        hparams["train_snr_db"],
-        hparams["clean_share"],
-        hparams["speeds"],
-        hparams["crop_seconds"],
-        hparams["max_noises"],
-        hparams["filter_share"],
-        hparams["band_limit_share"],
-        room_bank(hparams),
-        hparams["room_share"],
-        hparams["codec_share"],
-    )
+    train_noise = noise_bank(manifests["train"], folders["train"])
+    mixer = training_mixer(hparams, train_noise, room_bank(hparams))
     valid = noise_bank(manifests["valid"], folders["valid"])
     return (
         training_set(train, encoder, mixer, hparams["passes_per_epoch"], attributes),
@@ -81,6 +69,39 @@ def datasets(hparams):
             attributes,
         ),
         None if hparams["skip_test"] else fixed_test_set(hparams, (folders, manifests)),
+    )
+
+
+def training_mixer(hparams, bank, rooms=None):
+    """The way of a training utterance from its file to a mixture, as the YAML's keys set it.
+
+    Arguments
+    ---------
+    hparams : dict
+        ``seed``, ``epoch_counter``, ``train_snr_db`` and the share or choice of each step.
+    bank : NoiseBank
+        Noise to draw from.
+    rooms : RoomBank, optional
+        Impulse responses to draw from.
+
+    Returns
+    -------
+    TrainingMixer
+    """
+    rate, seconds = bank.sample_rate, hparams["crop_seconds"]
+    filtered = Filter(hparams["filter_share"])
+    return TrainingMixer(
+        hparams["seed"],
+        hparams["epoch_counter"],
+        speed=Speed(hparams["speeds"]),
+        crop=Crop(None if seconds is None else round(seconds * rate)),
+        filter=filtered,
+        band=Band(rate, hparams["band_limit_share"]),
+        room=Room(rooms, hparams["room_share"]),
+        noise=Noise(
+            bank, hparams["train_snr_db"], hparams["clean_share"], hparams["max_noises"], filtered
+        ),
+        codec=Codec(rate, hparams["codec_share"]),
     )
 
 

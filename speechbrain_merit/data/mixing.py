@@ -6,6 +6,8 @@ of loud speech peaks far above full scale.
 """
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,17 +15,10 @@ import numpy as np
 import torch
 import torchaudio
 from speechbrain.dataio import audio_io
+from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_merit.data.augmentation import (
-    INTERNET_CODECS,
-    TELEPHONE_CODECS,
-    change_speed,
-    crop,
-    limit_band,
-    pass_codec,
-    random_filter,
-)
-from speechbrain_merit.data.rooms import in_room
+from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed, limit_band
+from speechbrain_merit.data.rooms import Room
 
 #: Behind a noise set's name: speech and noise are limited to what a telephone passes.
 NARROW = ", 4 kHz"
@@ -167,6 +162,56 @@ class NoiseBank:
         return self.load(self.names[int(rng.integers(len(self.names)))])
 
 
+@dataclass(frozen=True)
+class Noise:
+    """Adds noise to speech, as it is heard, at a random SNR; a share of the speech stays without.
+
+    Arguments
+    ---------
+    bank : NoiseBank
+        Noise to draw from.
+    snr_db : sequence
+        Lowest and highest SNR in dB, drawn uniformly.
+    clean_share : float
+        Share of utterances that stay without noise.
+    max_noises : int
+        Up to so many recordings make the noise together, each at the same level.
+    filter : Filter
+        What each of them passes.
+    """
+
+    bank: NoiseBank
+    snr_db: Sequence[float]
+    clean_share: float = 0.0
+    max_noises: int = 1
+    filter: Filter = Filter()
+
+    def __call__(self, heard, target, rng, narrow):
+        """A Mixture of the speech as it is ``heard`` (S), with ``target`` (S) as its clean one.
+
+        In a ``narrow`` band, speech and noise are limited alike, so that the SNR holds within it.
+        """
+        if rng.random() < self.clean_share:
+            return Mixture(heard, target, 0.0, float("inf"))
+        noise = self.draw(len(heard), rng)
+        if narrow:
+            noise = limit_band(noise, self.bank.sample_rate)
+        snr_db = float(rng.uniform(*self.snr_db))
+        return mix(heard, noise, snr_db, rng)._replace(clean=target)
+
+    def draw(self, n_samples, rng):
+        """One recording, or several at the same level; each passes a filter of its own."""
+        count = int(rng.integers(1, self.max_noises + 1)) if self.max_noises > 1 else 1
+        if count == 1:
+            return self.filter(self.bank.draw(rng), rng)
+        noise = torch.zeros(n_samples)
+        for _ in range(count):
+            part = loop(self.filter(self.bank.draw(rng), rng), n_samples, rng)
+            noise += part / part.square().mean().sqrt().clamp(min=1e-8)
+        return noise
+
+
+@dataclass(frozen=True)
 class TrainingMixer:
     """New noise, place, SNR, speed, crop and channel for every utterance in every epoch.
 
@@ -174,118 +219,35 @@ class TrainingMixer:
 
     Arguments
     ---------
-    bank : NoiseBank
-        Noise to draw from.
     seed : int
         Seed of the run.
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
         Its ``current`` is part of the seed.
-    snr_db : list
-        Lowest and highest SNR in dB, drawn uniformly.
-    clean_share : float
-        Share of utterances that stay without noise.
-    speeds : list
-        Speed factors of the speech, one drawn for an utterance; pitch and tempo change together.
-    crop_seconds : float, optional
-        Length of the random section that is taken; the whole utterance when None.
-    max_noises : int
-        Up to so many recordings make the noise together, each at the same level.
-    filter_share : float
-        Share of utterances, and of noises, that pass a random filter.
-    band_limit_share : float
-        Share of mixtures, and their clean targets, that are limited to 4 kHz, as on the telephone.
-    rooms : RoomBank, optional
-        Impulse responses to draw from.
-    room_share : float
-        Share of utterances that stand in a room, where there are any. The SNR is that of the
-        speech as it is heard there, and the clean target its early part.
-    codec_share : float
-        Share of mixtures that pass a codec: one of the telephone if they are limited to 4 kHz, and
-        of the internet otherwise. The SNR is that of the mixture before.
+    speed, crop, filter, band, room, noise, codec
+        The steps from the file to the mixture, in this order. The SNR is that of the speech as it
+        is heard in the room, and of the mixture before the codec.
     """
 
-    def __init__(
-        self,
-        bank,
-        seed,
-        epoch_counter,
-        snr_db,
-        clean_share,
-        speeds=(1.0,),
-        crop_seconds=None,
-        max_noises=1,
-        filter_share=0.0,
-        band_limit_share=0.0,
-        rooms=None,
-        room_share=0.5,
-        codec_share=0.0,
-    ):
-        self.bank, self.seed, self.epoch_counter = bank, seed, epoch_counter
-        self.snr_db, self.clean_share = snr_db, clean_share
-        self.speeds, self.crop_seconds = speeds, crop_seconds
-        self.max_noises, self.filter_share = max_noises, filter_share
-        self.band_limit_share = band_limit_share
-        self.rooms, self.room_share, self.codec_share = rooms, room_share, codec_share
+    seed: int
+    epoch_counter: EpochCounter
+    speed: Speed
+    crop: Crop
+    filter: Filter
+    band: Band
+    room: Room
+    noise: Noise
+    codec: Codec
 
     def __call__(self, utterance, wav):
         """Mixes the speech in the file ``wav``; ``utterance`` is its id."""
         rng = generator(self.seed, self.epoch_counter.current, utterance)
-        rate = self.bank.sample_rate
-        clean = change_speed(read_audio(wav, rate), float(rng.choice(self.speeds)))
-        if self.crop_seconds is not None:
-            clean = crop(clean, round(self.crop_seconds * rate), rng)
-        clean = self.filtered(clean, rng)
-        narrow = happens(self.band_limit_share, rng)
-        if narrow:
-            clean = limit_band(clean, rate)
-        heard, target = self.placed(clean, rng)
-        if rng.random() < self.clean_share:
-            mixed = Mixture(heard, target, 0.0, float("inf"))
-        else:
-            noise = self.noise(len(heard), rng)
-            if narrow:  # speech and noise alike, so that the SNR holds within the band
-                noise = limit_band(noise, rate)
-            snr_db = float(rng.uniform(*self.snr_db))
-            mixed = mix(heard, noise, snr_db, rng)._replace(clean=target)
-        if happens(self.codec_share, rng):
-            codec = str(rng.choice(sorted(TELEPHONE_CODECS if narrow else INTERNET_CODECS)))
-            mixed = mixed._replace(mixture=pass_codec(mixed.mixture, codec, rate))
-        return mixed
-
-    def placed(self, clean, rng):
-        """The speech as it is heard, and what enhancement is to make of it: of a room, as early."""
-        share = 0.0 if self.rooms is None else self.room_share
-        if happens(share, rng):
-            return in_room(clean, self.rooms.draw(rng), self.bank.sample_rate)
-        return clean, clean
-
-    def filtered(self, wave, rng):
-        """The wave, or what a random filter makes of it."""
-        return random_filter(wave, rng) if happens(self.filter_share, rng) else wave
-
-    def noise(self, n_samples, rng):
-        """One recording, or several at the same level; each passes a filter of its own."""
-        count = int(rng.integers(1, self.max_noises + 1)) if self.max_noises > 1 else 1
-        if count == 1:
-            return self.filtered(self.bank.draw(rng), rng)
-        noise = torch.zeros(n_samples)
-        for _ in range(count):
-            part = loop(self.filtered(self.bank.draw(rng), rng), n_samples, rng)
-            noise += part / part.square().mean().sqrt().clamp(min=1e-8)
-        return noise
-
-
-def happens(share, rng):
-    """Whether what a share of the utterances meets happens to this one.
-
-    A share of 0 draws nothing: what is switched off leaves all other draws as they were.
-
-    Example
-    -------
-    >>> happens(0.0, None), happens(1.0, generator(0))
-    (False, True)
-    """
-    return share > 0 and rng.random() < share
+        speech = read_audio(wav, self.noise.bank.sample_rate)
+        speech = self.crop(self.speed(speech, rng), rng)
+        speech = self.filter(speech, rng)
+        speech, narrow = self.band(speech, rng)
+        heard, target = self.room(speech, rng)
+        mixed = self.noise(heard, target, rng, narrow)
+        return mixed._replace(mixture=self.codec(mixed.mixture, rng, narrow))
 
 
 class FixedMixer:

@@ -4,11 +4,14 @@ What reaches the ear within 50 ms of the direct sound helps understanding (ISO 3
 comes later blurs. Enhancement is therefore asked for the early part, not for the dry recording.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 import torchaudio
 from speechbrain.dataio import audio_io
+
+from speechbrain_merit.data.augmentation import happens
 
 EARLY_SECONDS = 0.050
 BEFORE_SECONDS = 0.001  # kept before the direct sound: a band-limited impulse has a slope
@@ -88,3 +91,32 @@ class RoomBank:
     def draw(self, rng):
         """A response drawn with the generator, every one equally likely."""
         return self.load(self.names[int(rng.integers(len(self.names)))])
+
+
+@dataclass(frozen=True)
+class Room:
+    """Puts a share of the utterances into a room.
+
+    Arguments
+    ---------
+    bank : RoomBank, optional
+        Impulse responses to draw from; without any, no utterance stands in a room.
+    share : float
+        0 … 1.
+
+    Example
+    -------
+    >>> speech = torch.randn(8000)
+    >>> heard, target = Room()(speech, rng=None)
+    >>> heard is speech and target is speech
+    True
+    """
+
+    bank: RoomBank | None = None
+    share: float = 0.5
+
+    def __call__(self, wave, rng):
+        """The speech (S) as it is heard, and what enhancement is to make of it: the early part."""
+        if self.bank is not None and happens(self.share, rng):
+            return in_room(wave, self.bank.draw(rng), self.bank.sample_rate)
+        return wave, wave

@@ -13,13 +13,13 @@ import soundfile as sf
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixers import a_mixer
 from scipy.stats import kstest
 
 from speechbrain_merit.data.augmentation import change_speed, crop, random_filter
 from speechbrain_merit.data.mixing import (
     FixedMixer,
     NoiseBank,
-    TrainingMixer,
     cut_gaps,
     generator,
     mix,
@@ -55,10 +55,8 @@ def recordings(tmp_path_factory):
     return SimpleNamespace(folder=folder, entries=entries)
 
 
-def training_mixer(recordings, epoch=1, seed=0, **rest):
-    settings = {"snr_db": [-5, 15], "clean_share": 0.0, **rest}
-    bank = NoiseBank(recordings.entries, RATE)
-    return TrainingMixer(bank, seed, SimpleNamespace(current=epoch), **settings)
+def training_mixer(recordings, **keys):
+    return a_mixer(NoiseBank(recordings.entries, RATE), **keys)
 
 
 def fixed_mixer(recordings, seed=0):
@@ -182,11 +180,13 @@ def test_a_bank_draws_every_recording_and_keeps_few(recordings):
 
 DIGEST = """
 import hashlib, json, sys
-from types import SimpleNamespace
-from speechbrain_merit.data.mixing import FixedMixer, NoiseBank, TrainingMixer
+sys.path.insert(0, "tests")
+from mixers import a_mixer
+from speechbrain_merit.data.mixing import FixedMixer, NoiseBank
 folder, entries = sys.argv[1], json.loads(sys.argv[2])
 bank = NoiseBank(entries, 16000)
-train = TrainingMixer(bank, 7, SimpleNamespace(current=3), [-5, 15], 0.2, [0.9, 1.0, 1.1], 0.4)
+keys = {"clean_share": 0.2, "speeds": [0.9, 1.0, 1.1], "crop_seconds": 0.4}
+train = a_mixer(bank, seed=7, epoch=3, **keys)
 fixed = FixedMixer({"test": bank}, 16000, 7)
 digest = hashlib.sha256()
 for i in range(3):
@@ -265,7 +265,7 @@ def test_a_test_target_is_the_file_bit_for_bit(recordings):
 
 def test_training_snrs_are_uniform_and_the_clean_share_is_kept(recordings):
     path = str(recordings.folder / "speech0.wav")
-    mixer = training_mixer(recordings, snr_db=[-5, 15], clean_share=0.25)
+    mixer = training_mixer(recordings, train_snr_db=[-5, 15], clean_share=0.25)
     mixed = [mixer(f"u{i}", path) for i in range(600)]
     snrs = np.array([m.snr_db for m in mixed])
     clean = np.isinf(snrs)
@@ -382,7 +382,7 @@ def test_up_to_two_recordings_make_the_noise_at_the_same_level(tmp_path):
         entries[str(hertz)] = dict(wav=str(path), start=0.0, duration=1.0, noise_type="n")
     sf.write(tmp_path / "speech.wav", wave(RATE).numpy(), RATE)
     bank = NoiseBank(entries, RATE)
-    mixer = TrainingMixer(bank, 0, SimpleNamespace(current=1), [0, 0], 0.0, max_noises=2)
+    mixer = a_mixer(bank, train_snr_db=[0, 0], max_noises=2)
     ratios = set()
     for index in range(40):
         mixed = mixer(f"u{index}", str(tmp_path / "speech.wav"))

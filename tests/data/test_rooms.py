@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from mixers import a_mixer
 
 from speechbrain_merit.data.augmentation import (
     INTERNET_CODECS,
@@ -15,18 +16,12 @@ from speechbrain_merit.data.augmentation import (
 )
 from speechbrain_merit.data.datasets import datasets, prepare
 from speechbrain_merit.data.manifests import load_manifest
-from speechbrain_merit.data.mixing import NoiseBank, TrainingMixer
+from speechbrain_merit.data.mixing import NoiseBank
 from speechbrain_merit.data.room_folders import prepare_rooms
 from speechbrain_merit.data.rooms import RoomBank, in_room
 from speechbrain_merit.training.settings import load, parse
 
 RATE = 16000
-
-
-class Epoch:
-    """Stands for SpeechBrain's counter."""
-
-    current = 1
 
 
 def a_response(seconds=0.5, delay=0.02, seed=0):
@@ -119,9 +114,9 @@ def mixer(tmp_path):
     bank = NoiseBank(noise, RATE)
     rooms = RoomBank({"r": {"wav": str(tmp_path / "room.wav")}}, RATE)
 
-    def make(**options):
-        given = {"snr_db": [5, 5], "clean_share": 0.0, "rooms": rooms, **options}
-        return TrainingMixer(bank, 0, Epoch(), **given), str(tmp_path / "speech.wav")
+    def make(rooms=rooms, **keys):
+        mixer = a_mixer(bank, rooms, train_snr_db=[5, 5], **keys)
+        return mixer, str(tmp_path / "speech.wav")
 
     return make
 
@@ -129,7 +124,7 @@ def mixer(tmp_path):
 def test_in_a_room_the_target_is_early_and_the_snr_that_of_what_is_heard(mixer):
     mix, wav = mixer(room_share=1.0)
     mixed = mix("u", wav)
-    reverberant, early = in_room(speech_like(), mix.rooms.draw(np.random.default_rng(0)), RATE)
+    reverberant, early = in_room(speech_like(), mix.room.bank.draw(np.random.default_rng(0)), RATE)
     assert torch.allclose(mixed.clean, early, atol=1e-5)
     noise = mixed.mixture - reverberant
     snr_db = 10 * torch.log10(reverberant.square().sum() / noise.square().sum())
