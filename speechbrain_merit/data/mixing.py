@@ -251,7 +251,10 @@ class TrainingMixer:
 
 
 class FixedMixer:
-    """The same mixture on every run: seeded by (seed, utterance id, noise set, SNR).
+    """The same mixture on every run: seeded by (seed, utterance id, noise set).
+
+    At every SNR an utterance meets the same noise from the same place on, so that what changes
+    along a curve of scores over SNR is the SNR alone.
 
     Arguments
     ---------
@@ -275,7 +278,7 @@ class FixedMixer:
         if noise_set is None:
             return Mixture(clean, clean, 0.0, float("inf"))
         name = noise_set.removesuffix(NARROW)  # the same noise in both bands
-        rng = generator(self.seed, utterance, name, float(snr_db))
+        rng = generator(self.seed, utterance, name)
         noise = self.banks[name].draw(rng)
         if noise_set != name:
             clean, noise = (limit_band(wave, self.sample_rate) for wave in (clean, noise))

@@ -25,6 +25,8 @@ from speechbrain_merit.data.mixing import (
     mix,
     read_audio,
 )
+from speechbrain_merit.data.pipeline import fixed_set
+from speechbrain_merit.labels import label_encoder
 
 RATE = 16000
 
@@ -243,10 +245,31 @@ def test_a_test_mixture_depends_on_seed_utterance_and_condition_alone(recordings
     mixer("v", path, "test", 0)
     assert torch.equal(mixer("u", path, "test", 5.0).mixture, first.mixture)
     others = [mixer("v", path, "test", 5), fixed_mixer(recordings, 1)("u", path, "test", 5)]
-    others.append(mixer("u", path, "test", 0))
     for other in others:
         noise, theirs = ((m.mixture - m.clean) / m.gain for m in (first, other))
         assert not torch.allclose(noise, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("noise_set", ["test", "test, 4 kHz"])
+def test_at_every_snr_an_utterance_meets_the_same_noise_at_another_gain(recordings, noise_set):
+    mixer = fixed_mixer(recordings)
+    for index in range(3):
+        path = str(recordings.folder / f"speech{index}.wav")
+        loud, soft = (mixer(f"u{index}", path, noise_set, snr) for snr in (-5, 10.0))
+        assert torch.equal(loud.clean, soft.clean)
+        assert loud.gain / soft.gain == pytest.approx(10 ** (15 / 20))
+        noise, same = ((m.mixture - m.clean).double() / m.gain for m in (loud, soft))
+        assert float((noise - same).abs().max()) < 1e-5 * float(noise.abs().max())
+        for mixed, asked in ((loud, -5), (soft, 10)):
+            assert measured_snr(mixed.mixture, mixed.clean) == pytest.approx(asked, abs=0.01)
+
+
+def test_the_set_of_validation_and_test_pairs_its_conditions(recordings):
+    entries = {"u": {"wav": str(recordings.folder / "speech0.wav"), "duration": 0.5}}
+    conditions = [("test", -5), ("test", 5)]  # as valid_snrs and test_snrs ask for
+    dataset = fixed_set(entries, label_encoder([]), fixed_mixer(recordings), conditions)
+    loud, soft = ((item["mixture"] - item["clean"]).double() for item in dataset)
+    assert float((loud - 10**0.5 * soft).abs().max()) < 1e-5 * float(loud.abs().max())
 
 
 def test_a_test_target_is_the_file_bit_for_bit(recordings):
