@@ -7,6 +7,7 @@ MSP-Podcast baselines that Sparse MERIT uses.
 import torch
 from torch import nn
 
+from speechbrain_merit.lobes.precision import wide
 from speechbrain_merit.lobes.spectrum import frame_mask
 
 MIN_VARIANCE = 1e-5  # keeps the square root's gradient finite where a feature is constant
@@ -35,7 +36,7 @@ class AttentiveStatisticsPooling(nn.Module):
         """Pools frames (B, T, D') into (B, 2 · D')."""
         valid = frame_mask(lengths, *frames.shape[:2], device=frames.device)
         scores = torch.tanh(self.sap_linear(frames)) @ self.attention
-        weights = scores.float().masked_fill(~valid.unsqueeze(-1), -torch.inf).softmax(dim=1)
+        weights = wide(scores).masked_fill(~valid.unsqueeze(-1), -torch.inf).softmax(dim=1)
         mean = (weights * frames).sum(dim=1)
         variance = (weights * frames**2).sum(dim=1) - mean**2
         return torch.cat([mean, variance.clamp(min=MIN_VARIANCE).sqrt()], dim=-1)

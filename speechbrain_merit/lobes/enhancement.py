@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from speechbrain_merit.lobes.objectives import log_spectral_l1, si_sdr
+from speechbrain_merit.lobes.precision import wide
 from speechbrain_merit.lobes.spectrum import (
     N_BINS,
     N_FFT,
@@ -167,13 +168,13 @@ class EnhancementHead(nn.Module):
 
     def analyse(self, wavs, lengths=None):
         """Waves (B, S) to log1p magnitude (B, N, F) and complex unit phase (B, N, F)."""
-        spectrum = stft(wavs.float(), lengths, self.window)
+        spectrum = stft(wide(wavs), lengths, self.window)
         magnitude = spectrum.abs() + MAGNITUDE_FLOOR
         return magnitude.log1p(), spectrum / magnitude
 
     def synthesise(self, log_magnitude, phase, wavs, lengths=None):
         """Log1p magnitude and phase back to waves (B, S) of the lengths of ``wavs``."""
-        magnitude = log_magnitude.float().expm1() - MAGNITUDE_FLOOR
+        magnitude = wide(log_magnitude).expm1() - MAGNITUDE_FLOOR
         return istft(magnitude.clamp(min=0) * phase, wavs, lengths, self.window)
 
     def mask(self, noisy, frames, lengths=None, frame_lengths=None):

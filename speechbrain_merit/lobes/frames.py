@@ -12,6 +12,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
+from speechbrain_merit.lobes.precision import wide, wide_dtype
+
 #: Layers of the concatenation that are built at once: enough for a matrix product at full speed
 #: (benchmarks/experts.py), a fifth of the memory at the paper's 25.
 LAYERS_AT_ONCE = 5
@@ -32,15 +34,15 @@ class NormalisedLinear(torch.autograd.Function):
         ctx.save_for_backward(hidden, rows, gamma, beta, weight)
         ctx.eps, ctx.dtype = eps, dtype
         count = hidden.shape[1] if rows is None else len(rows)
-        total = torch.zeros(count, len(weight), device=hidden.device, dtype=torch.float32)
+        total = torch.zeros(count, len(weight), device=hidden.device, dtype=wide_dtype(dtype))
         for layers, columns in groups(*hidden.shape[::2]):
             frames = [
-                layer_norm(states, states.shape[-1:], g.float(), b.float(), eps)
+                layer_norm(states, states.shape[-1:], wide(g), wide(b), eps)
                 for states, g, b in zip(chosen(hidden[layers], rows), gamma[layers], beta[layers])
             ]
             frames = torch.cat([f.to(dtype) for f in frames], dim=-1)
             columns = weight[:, columns].to(dtype)
-            if dtype == torch.float32:
+            if dtype == total.dtype:
                 total.addmm_(frames, columns.T)
             else:  # sums stay in float32
                 total += frames @ columns.T
@@ -52,7 +54,7 @@ class NormalisedLinear(torch.autograd.Function):
         """The gradients, the frames built again."""
         hidden, rows, gamma, beta, weight = ctx.saved_tensors
         needs_hidden, _, needs_gamma, _, needs_weight = ctx.needs_input_grad[:5]
-        dy, total = dy.to(ctx.dtype), dy.float().sum(dim=0)
+        dy, total = dy.to(ctx.dtype), wide(dy).sum(dim=0)
         d_hidden = torch.zeros_like(hidden) if needs_hidden else None
         d_gamma, d_beta = torch.zeros_like(gamma), torch.zeros_like(beta)
         d_weight = torch.empty_like(weight) if needs_weight else None
@@ -61,7 +63,7 @@ class NormalisedLinear(torch.autograd.Function):
             part, shape = weight[:, columns], gamma[layers].shape
             d_beta[layers] = (total.to(weight.dtype) @ part).view(shape)
             if needs_hidden:
-                pulled = (dy @ part.to(ctx.dtype)).float().view(-1, *shape).transpose(0, 1)
+                pulled = wide(dy @ part.to(ctx.dtype)).view(-1, *shape).transpose(0, 1)
                 d_gamma[layers] = (pulled * states).sum(dim=1)
                 pulled = layer_norm_backward(
                     pulled * gamma[layers, None], hidden[layers], rows, mean, deviation
@@ -107,7 +109,7 @@ def scale_and_shift(product, total, gamma, beta):
 
 def chosen(hidden, rows):
     """The chosen frames (l, N, D) of hidden states (l, M, D) in float32; all without ``rows``."""
-    return (hidden if rows is None else hidden[:, rows]).float()
+    return wide(hidden if rows is None else hidden[:, rows])
 
 
 def standardise(hidden, rows, eps):

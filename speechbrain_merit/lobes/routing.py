@@ -13,6 +13,7 @@ from torch import nn
 
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.lobes.frames import project
+from speechbrain_merit.lobes.precision import wide, wide_dtype
 
 #: What each mode does with the probabilities p of a frame; the comment says where gradient flows.
 MODES = {
@@ -147,5 +148,5 @@ def float_logits(layer, frames):
     """A router's linear layer in float32, whatever autocast says: or near ties flip."""
     with torch.autocast(layer.weight.device.type, enabled=False):
         if isinstance(frames, torch.Tensor):
-            frames = frames.float()
-        return project(layer, frames, torch.float32).float()
+            frames = wide(frames)
+        return wide(project(layer, frames, wide_dtype(layer.weight.dtype)))

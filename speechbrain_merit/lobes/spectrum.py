@@ -116,9 +116,8 @@ def stft(wavs, lengths, window):
 
     if shortest == wavs.shape[1]:
         return transform(wavs)
-    spectrum = wavs.new_zeros(
-        len(wavs), spectral_frames(wavs.shape[1]), N_BINS, dtype=torch.complex64
-    )
+    dtype = torch.promote_types(wavs.dtype, torch.complex64)
+    spectrum = wavs.new_zeros(len(wavs), spectral_frames(wavs.shape[1]), N_BINS, dtype=dtype)
     for row, (wave, count) in enumerate(zip(wavs, counts.tolist())):
         spectrum[row, : spectral_frames(count)] = transform(wave[None, :count])[0]
     return spectrum
