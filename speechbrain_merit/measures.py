@@ -34,11 +34,18 @@ def si_sdr_energies(estimate, clean):
     return (target * target).sum(-1), (rest * rest).sum(-1)
 
 
-def concordance_parts(truth, predicted):
+def concordance_parts(truth, predicted, mean=None):
     """Numerator and denominator of the concordance correlation coefficient of two series (N).
 
     L. Lin, "A concordance correlation coefficient to evaluate reproducibility", Biometrics 1989:
     2 cov / (var + var' + (mean − mean')²), 1 where the two agree in shape, scale and level.
+
+    Arguments
+    ---------
+    truth, predicted : torch.Tensor or numpy.ndarray
+        Values (N).
+    mean : callable, optional
+        Another mean than that over all N: over some of them, or over other processes' too.
 
     Example
     -------
@@ -46,7 +53,8 @@ def concordance_parts(truth, predicted):
     >>> concordance_parts(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
     (np.float64(0.5), np.float64(0.5))
     """
-    gap = truth.mean() - predicted.mean()
-    truth, predicted = truth - truth.mean(), predicted - predicted.mean()
-    spread = (truth * truth).mean() + (predicted * predicted).mean() + gap * gap
-    return 2 * (truth * predicted).mean(), spread
+    mean = mean or (lambda values: values.mean())
+    level, heard = mean(truth), mean(predicted)
+    gap, truth, predicted = level - heard, truth - level, predicted - heard
+    spread = mean(truth * truth) + mean(predicted * predicted) + gap * gap
+    return 2 * mean(truth * predicted), spread

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from speechbrain_merit.lobes.objectives import log_spectral_l1, si_sdr
+from speechbrain_merit.lobes.objectives import alone, log_spectral_l1, ratio, si_sdr
 from speechbrain_merit.lobes.precision import wide
 from speechbrain_merit.lobes.spectrum import (
     N_BINS,
@@ -138,7 +138,7 @@ class EnhancementHead(nn.Module):
         estimate = self.mask(noisy, frames, spectral, frame_lengths) * noisy
         return Enhanced(self.synthesise(estimate, phase, wavs, lengths), estimate, spectral)
 
-    def loss(self, enhanced, clean, lengths=None, noisy=None):
+    def loss(self, enhanced, clean, lengths=None, noisy=None, total=alone):
         """The terms of the loss, each a scalar.
 
         Arguments
@@ -151,20 +151,21 @@ class EnhancementHead(nn.Module):
             Their relative lengths (B).
         noisy : torch.Tensor, optional
             True (B) where noise was added; unless given, everywhere.
+        total : callable
+            The sum of a tensor over all processes, for means over the joint batch.
 
         Returns
         -------
         dict
             ``enhancement``, L1 on log1p magnitudes; ``si_sdr``, minus SI-SDR in dB over the noisy
-            utterances, where there are any: without noise it has no bound, and nothing to gain.
+            utterances: without noise it has no bound, and nothing to gain. 0 where none is noisy.
         """
         target, _ = self.analyse(clean, lengths)
-        terms = {"enhancement": log_spectral_l1(enhanced.estimate, target, enhanced.lengths)}
-        ratio = si_sdr(enhanced.waves, clean, lengths)
-        ratio = ratio if noisy is None else ratio[noisy]
-        if len(ratio):
-            terms["si_sdr"] = -ratio.mean()
-        return terms
+        l1 = log_spectral_l1(enhanced.estimate, target, enhanced.lengths, total)
+        decibels = si_sdr(enhanced.waves, clean, lengths)
+        noisy = torch.ones_like(decibels, dtype=torch.bool) if noisy is None else noisy
+        loss = -decibels.masked_fill(~noisy, 0.0)
+        return {"enhancement": l1, "si_sdr": ratio(loss.sum(), noisy.sum(), total)}
 
     def analyse(self, wavs, lengths=None):
         """Waves (B, S) to log1p magnitude (B, N, F) and complex unit phase (B, N, F)."""

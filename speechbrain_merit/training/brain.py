@@ -10,8 +10,11 @@ from torch.utils.data import DataLoader
 
 from speechbrain_merit.evaluation.attributes import attribute_scores
 from speechbrain_merit.evaluation.emotion import emotion_scores
-from speechbrain_merit.lobes.objectives import si_sdr
-from speechbrain_merit.training import losses
+from speechbrain_merit.lobes.objectives import alone, si_sdr
+from speechbrain_merit.training import losses, processes
+from speechbrain_merit.training.progress import Progress
+
+SEEDS_OF_A_PROCESS = 1_000_000  # apart: more than a run has epochs
 
 
 class MeritBrain(sb.Brain):
@@ -20,46 +23,54 @@ class MeritBrain(sb.Brain):
     Needs in ``modules``: ``model``, a :class:`~speechbrain_merit.lobes.merit.Merit`. The keys of
     ``hparams`` that it reads are those of the blocks "Losses" and "Training Parameters" of
     ``hparams/merit.yaml``, and ``class_weights`` (classes), set from the training data.
+
+    In a run of several processes (:mod:`speechbrain_merit.training.processes`) the loss is that of
+    their joint batch, and each validates its share of the batches.
     """
 
     def compute_forward(self, batch, stage):
         """From the batch's mixtures to a :class:`~speechbrain_merit.lobes.merit.MeritOutput`."""
         batch = batch.to(self.device)
         wavs, lengths = batch.mixture
-        return self.modules.model(wavs, lengths)
+        # in validation each process has batches of its own: nothing may wait for the others
+        model = self.modules.model if stage == sb.Stage.TRAIN else self.model
+        return model(wavs, lengths)
 
     def compute_objectives(self, predictions, batch, stage):
         """The weighted sum of the emotion, attribute, enhancement, balance and z terms."""
-        terms = {}
+        terms, total = {}, processes.total if stage == sb.Stage.TRAIN else alone
         if predictions.logits is not None:
             terms["emotion"] = losses.emotion_loss(
                 predictions.logits,
                 batch.emotion.data.squeeze(1),
                 self.hparams.class_weights.to(self.device),
                 self.hparams.label_smoothing if stage == sb.Stage.TRAIN else 0.0,
+                total,
             )
         if predictions.attributes is not None:
             terms["attribute"] = losses.attribute_loss(
-                predictions.attributes, batch.attributes.data
+                predictions.attributes, batch.attributes.data, total
             )
         if predictions.enhanced is not None:
-            terms.update(self.enhancement_terms(predictions, batch, stage))
+            terms.update(self.enhancement_terms(predictions, batch, total))
         for task, routing in predictions.routing.items():
-            terms[f"{task} balance"] = losses.load_balance_loss(routing, predictions.frames)
-            terms[f"{task} z"] = losses.router_z_loss(routing, predictions.frames)
-        total = sum(self.weight(name) * term for name, term in terms.items())
-        self.record(predictions, batch, stage, {"loss": total, **terms})
-        return total
+            terms[f"{task} balance"] = losses.load_balance_loss(routing, predictions.frames, total)
+            terms[f"{task} z"] = losses.router_z_loss(routing, predictions.frames, total)
+        loss = sum(self.weight(name) * term for name, term in terms.items())
+        values = {name: term.detach() for name, term in {"loss": loss, **terms}.items()}
+        values.update(routing_statistics(predictions.routing, predictions.frames, total))
+        if stage == sb.Stage.TRAIN:
+            self.progress.add(values)
+        else:
+            self.validated.append(self.validation_rows(predictions, batch, values))
+        return loss
 
-    def enhancement_terms(self, predictions, batch, stage):
-        """The terms of the head's own loss; in validation, the gain in SI-SDR is noted too."""
-        wavs, lengths = batch.mixture
-        clean, noisy = batch.clean.data, torch.isfinite(batch.snr_db)
-        if stage != sb.Stage.TRAIN:
-            gain = si_sdr(predictions.waves, clean, lengths) - si_sdr(wavs, clean, lengths)
-            self.si_sdr += gain[noisy].tolist()
-        inside = self.model.level.applied(clean, predictions.factor, lengths)
-        return self.model.enhancement.loss(predictions.enhanced, inside, lengths, noisy)
+    def enhancement_terms(self, predictions, batch, total):
+        """The terms of the head's own loss."""
+        lengths = batch.mixture.lengths
+        inside = self.model.level.applied(batch.clean.data, predictions.factor, lengths)
+        noisy = torch.isfinite(batch.snr_db)
+        return self.model.enhancement.loss(predictions.enhanced, inside, lengths, noisy, total)
 
     @property
     def model(self):
@@ -70,90 +81,114 @@ class MeritBrain(sb.Brain):
         """The YAML's weight of a term of the loss."""
         return getattr(self.hparams, name.split()[-1] + "_weight")
 
+    def on_fit_start(self):
+        """Wraps, makes the optimizers and loads the checkpoint, as SpeechBrain does."""
+        # DistributedDataParallel averages the gradients of what may train when it wraps, for ever
+        self.model.encoder.freeze(False)
+        self.progress = Progress()
+        self.checkpointer.add_recoverable("progress", self.progress, optional_load=True)
+        super().on_fit_start()
+        epoch = self.hparams.epoch_counter.current
+        if epoch:  # with more epochs than before, perhaps: what lies ahead follows today's schedule
+            self.set_rates(epoch)
+
     def on_stage_start(self, stage, epoch=None):
         """Empties the records; frees the encoder when its epoch has come."""
-        self.sums, self.n_batches, self.si_sdr = {}, 0, []
-        self.truth, self.probabilities, self.conditions = [], [], []
-        self.ratings, self.rated = [], []
         if stage == sb.Stage.TRAIN:
             # so that dropout after an interrupt is what it would have been without
-            torch.manual_seed(self.hparams.seed + epoch)
+            apart = SEEDS_OF_A_PROCESS * processes.rank()
+            self.progress.begin(self.hparams.seed + epoch + apart)
             self.model.encoder.freeze(epoch < self.hparams.unfreeze_epoch)
+        else:
+            self.validated = []
 
-    def record(self, predictions, batch, stage, terms):
-        """Keeps what the end of the stage reports: loss terms, routing, predictions."""
-        values = {name: term.detach() for name, term in terms.items()}
-        values.update(routing_statistics(predictions.routing, predictions.frames))
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-        self.n_batches += 1
-        if stage == sb.Stage.TRAIN:
-            return
-        self.conditions += batch.snr_db.tolist()
+    def on_fit_batch_start(self, batch, should_step):
+        """Takes up the random state of a checkpoint before the first step after it."""
+        self.progress.before_step()
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        """Never between the batches of one step: a checkpoint holds no gradients."""
+        whole = self.step % self.grad_accumulation_factor == 0
+        return whole and super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
+
+    def validation_rows(self, predictions, batch, values):
+        """What the end of validation needs of a batch, in plain values."""
+        rows = {
+            "values": {name: float(value) for name, value in values.items()},
+            "conditions": batch.snr_db.tolist(),
+        }
         if predictions.logits is not None:
-            self.truth += batch.emotion.data.squeeze(1).tolist()
-            self.probabilities += predictions.logits.float().softmax(dim=-1).cpu().tolist()
+            rows["truth"] = batch.emotion.data.squeeze(1).tolist()
+            rows["probabilities"] = predictions.logits.float().softmax(dim=-1).tolist()
         if predictions.attributes is not None:
-            self.ratings += batch.attributes.data.tolist()
-            self.rated += predictions.attributes.float().cpu().tolist()
+            rows["ratings"] = batch.attributes.data.tolist()
+            rows["rated"] = predictions.attributes.float().tolist()
+        if predictions.waves is not None:
+            wavs, lengths = batch.mixture
+            gain = si_sdr(predictions.waves, batch.clean.data, lengths)
+            gain -= si_sdr(wavs, batch.clean.data, lengths)
+            rows["si_sdr"] = gain[torch.isfinite(batch.snr_db)].tolist()
+        return rows
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage; after validation, lowers the rates and keeps the best checkpoint."""
-        stats = {name: total / self.n_batches for name, total in self.sums.items()}
         if stage == sb.Stage.TRAIN:
-            self.train_stats = stats
+            self.train_stats = self.progress.means()
             return
-        stats.update(self.validation_scores())
-        rates = self.anneal(epoch)
-        meta = {"epoch": epoch, **rates}
+        batches = processes.unshard(processes.gather(self.validated))
+        stats = {
+            name: sum(rows["values"][name] for rows in batches) / len(batches)
+            for name in batches[0]["values"]
+        }
+        stats.update(self.validation_scores(batches))
+        meta = {"epoch": epoch, **self.anneal(epoch)}
         for train_logger in self.hparams.train_loggers:
             train_logger.log_stats(meta, train_stats=self.train_stats, valid_stats=stats)
         self.checkpointer.save_and_keep_only(
             meta={"score": stats["score"], "epoch": epoch}, max_keys=["score"]
         )
 
-    def validation_scores(self):
+    def validation_scores(self, batches):
         """F1-macro and CCC averaged over SNRs, SI-SDR improvement, and the checkpoint's score.
 
         score = F1-macro + CCC + si_sdr_score_weight · SI-SDR improvement in dB, of the tasks there
-        are; CCC is the mean over the attributes.
+        are; CCC is the mean over the attributes. ``batches`` are those of :meth:`validation_rows`.
         """
         scores = {"score": 0.0}
-        if self.truth:
-            f1 = [
-                emotion_scores(truth, probabilities, self.hparams.labels)["f1_macro"]
-                for truth, probabilities in self.by_condition(self.truth, self.probabilities)
-            ]
+        f1 = [
+            emotion_scores(truth, probabilities, self.hparams.labels)["f1_macro"]
+            for truth, probabilities in by_condition(batches, "truth", "probabilities")
+        ]
+        ccc = [
+            attribute_scores(truth, rated, self.hparams.attributes)["ccc"] or 0.0
+            for truth, rated in by_condition(batches, "ratings", "rated")
+        ]
+        gains = [gain for rows in batches for gain in rows.get("si_sdr", ())]
+        if f1:
             scores["f1_macro"] = float(sum(f1) / len(f1))
             scores["score"] += scores["f1_macro"]
-        if self.ratings:
-            ccc = [
-                attribute_scores(truth, rated, self.hparams.attributes)["ccc"] or 0.0
-                for truth, rated in self.by_condition(self.ratings, self.rated)
-            ]
+        if ccc:
             scores["ccc"] = float(sum(ccc) / len(ccc))
             scores["score"] += scores["ccc"]
-        if self.si_sdr:
-            scores["si_sdr_gain"] = sum(self.si_sdr) / len(self.si_sdr)
+        if gains:
+            scores["si_sdr_gain"] = sum(gains) / len(gains)
             scores["score"] += self.hparams.si_sdr_score_weight * scores["si_sdr_gain"]
         return scores
 
-    def by_condition(self, truth, predicted):
-        """The pairs of truth and prediction of each SNR of the validation set."""
-        groups = {}
-        for pair, snr_db in zip(zip(truth, predicted), self.conditions):
-            groups.setdefault(snr_db, []).append(pair)
-        return [tuple(map(list, zip(*pairs))) for pairs in groups.values()]
-
     def anneal(self, epoch):
         """Sets the learning rates of the next epoch; returns those of the one that ended."""
-        rates = {}
-        for name, optimizer in self.optimizers_dict.items():
-            rate = name.replace("opt_class", "lr")
-            rates[rate] = optimizer.param_groups[0]["lr"]
-            schedule = getattr(self.hparams, rate + "_annealing")
-            sb.nnet.schedulers.update_learning_rate(optimizer, schedule(epoch)[1])
+        rates = {
+            name.replace("opt_class", "lr"): optimizer.param_groups[0]["lr"]
+            for name, optimizer in self.optimizers_dict.items()
+        }
+        self.set_rates(epoch)
         return rates
+
+    def set_rates(self, epoch):
+        """Sets the learning rates that the schedules give after an epoch."""
+        for name, optimizer in self.optimizers_dict.items():
+            schedule = getattr(self.hparams, name.replace("opt_class", "lr") + "_annealing")
+            sb.nnet.schedulers.update_learning_rate(optimizer, schedule(epoch)[1])
 
     def standardise(self, train_set):
         """Starts the LayerNorms over the hidden states from statistics of the training data."""
@@ -176,7 +211,6 @@ class MeritBrain(sb.Brain):
         Two optimizers and not two groups: SpeechBrain clips only an optimizer's first group.
         """
         model = self.model
-        model.encoder.freeze(False)  # so that its optimizer sees all that will ever train
         parts = {"opt_class": list(self.modules.parameters())}
         if model.encoder.trained:
             parts["encoder_opt_class"] = list(model.encoder.parameters())
@@ -195,7 +229,16 @@ class MeritBrain(sb.Brain):
         return optimizers
 
 
-def routing_statistics(routing, frames):
+def by_condition(batches, truth, predicted):
+    """Two columns of validated batches, apart by SNR: pairs of lists; none without the columns."""
+    groups = {}
+    for rows in batches:
+        for snr_db, *pair in zip(rows["conditions"], rows.get(truth, ()), rows.get(predicted, ())):
+            groups.setdefault(snr_db, []).append(pair)
+    return [tuple(map(list, zip(*pairs))) for pairs in groups.values()]
+
+
+def routing_statistics(routing, frames, total=alone):
     """Use of each expert, entropy of each router and agreement of the tasks over true frames.
 
     Returns
@@ -215,14 +258,17 @@ def routing_statistics(routing, frames):
     {'se use 0': 0.5, 'se use 1': 0.5, 'se entropy': 0.693, 'ser use 0': 0.5, 'ser use 1': 0.5, \
 'ser entropy': 0.693, 'agreement': 1.0}
     """
-    stats = {}
+    sums = {}
     for task, decision in routing.items():
         log = decision.logits[frames].detach().log_softmax(dim=-1)
         chosen = decision.experts[frames]
         for expert in range(log.shape[-1]):
-            stats[f"{task} use {expert}"] = (chosen == expert).float().mean()
-        stats[f"{task} entropy"] = -(log.exp() * log).sum(dim=-1).mean()
+            sums[f"{task} use {expert}"] = (chosen == expert).to(log.dtype).mean(dim=-1).sum()
+        sums[f"{task} entropy"] = -(log.exp() * log).sum()
     if len(routing) == 2:
         first = [decision.experts[frames][..., 0] for decision in routing.values()]
-        stats["agreement"] = (first[0] == first[1]).float().mean()
-    return stats
+        sums["agreement"] = (first[0] == first[1]).to(log.dtype).sum()
+    if not sums:
+        return {}
+    *values, count = total(torch.stack([*sums.values(), frames.sum().to(log.dtype)]))
+    return {name: value / count for name, value in zip(sums, values)}

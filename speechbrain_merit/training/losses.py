@@ -1,17 +1,20 @@
 """The terms of the loss but the enhancement head's: emotion, attributes, load balance, router z.
 
-B batch, A attributes, T encoder frames, E experts. Padding counts in none of them.
+B batch, A attributes, T encoder frames, E experts. Padding counts in none of them. ``total`` is the
+sum of a tensor over all processes of a run: each term is that of their joint batch.
 """
 
 import torch
 from torch.nn import functional
 
+from speechbrain_merit.lobes.objectives import alone, ratio
+from speechbrain_merit.lobes.precision import wide
 from speechbrain_merit.measures import concordance_parts
 
 MIN_SPREAD = 1e-8  # of ratings in a batch: all the same, and the concordance is 0 / 0
 
 
-def emotion_loss(logits, target, weight=None, label_smoothing=0.0):
+def emotion_loss(logits, target, weight=None, label_smoothing=0.0, total=alone):
     """Cross-entropy of logits (B, classes) and labels (B); torch's weighted mean.
 
     Example
@@ -19,12 +22,15 @@ def emotion_loss(logits, target, weight=None, label_smoothing=0.0):
     >>> emotion_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
     tensor(1.3863)
     """
-    return functional.cross_entropy(
-        logits.float(), target, weight=weight, label_smoothing=label_smoothing
+    logits = wide(logits)
+    weight = logits.new_ones(logits.shape[-1]) if weight is None else weight.to(logits.dtype)
+    loss = functional.cross_entropy(
+        logits, target, weight=weight, label_smoothing=label_smoothing, reduction="sum"
     )
+    return ratio(loss, weight[target].sum(), total)
 
 
-def attribute_loss(predicted, target):
+def attribute_loss(predicted, target, total=alone):
     """1 − concordance correlation over the batch, mean over the attributes that are rated in it.
 
     Concordance: L. Lin, Biometrics 1989. A batch in which an attribute is rated fewer than twice
@@ -43,22 +49,20 @@ def attribute_loss(predicted, target):
     >>> attribute_loss(ratings.nan_to_num(), ratings)
     tensor(0.)
     """
-    predicted, rated = predicted.float(), torch.isfinite(target)
-    losses = [
-        1 - concordance(t[r], p[r])
-        for p, t, r in zip(predicted.T, target.T, rated.T)
-        if int(r.sum()) > 1
-    ]
-    return torch.stack(losses).mean() if losses else predicted.sum() * 0.0
+    predicted, rated = wide(predicted), torch.isfinite(target)
+    truth = target.to(predicted.dtype).nan_to_num()
+    count = total(rated.sum(dim=0).to(predicted.dtype))
+
+    def mean(values):
+        return total((values * rated).sum(dim=0)) / count.clamp(min=1)
+
+    agreement, spread = concordance_parts(truth, predicted, mean)
+    losses = 1 - agreement / spread.clamp(min=MIN_SPREAD)
+    said = count > 1
+    return (losses * said).sum() / said.sum().clamp(min=1)
 
 
-def concordance(truth, predicted):
-    """Concordance correlation coefficient of two series (N), with a gradient everywhere."""
-    agreement, spread = concordance_parts(truth, predicted)
-    return agreement / spread.clamp(min=MIN_SPREAD)
-
-
-def load_balance_loss(routing, frames):
+def load_balance_loss(routing, frames, total=alone):
     """Switch Transformer's balance loss, E · Σ f_e · P_e, over true frames; 1 at uniform use.
 
     Fedus et al., 2021 (arXiv 2101.03961), equation 4. f_e is the share of choices that fell on
@@ -80,11 +84,13 @@ def load_balance_loss(routing, frames):
     """
     logits, chosen = routing.logits[frames], routing.experts[frames]
     n_experts = logits.shape[-1]
-    share = functional.one_hot(chosen, n_experts).float().mean(dim=(0, 1))
-    return n_experts * (share * logits.softmax(dim=-1).mean(dim=0)).sum()
+    use = functional.one_hot(chosen, n_experts).to(logits.dtype).mean(dim=1).sum(dim=0)
+    mass = logits.softmax(dim=-1).sum(dim=0)
+    use, mass, count = total(torch.stack([use, mass, torch.full_like(use, len(logits))]))
+    return n_experts * (use / count * mass / count).sum()
 
 
-def router_z_loss(routing, frames):
+def router_z_loss(routing, frames, total=alone):
     """ST-MoE's z-loss, the mean squared log-sum-exp of the logits over true frames.
 
     Zoph et al., 2022 (arXiv 2202.08906), equation 5: keeps logits small, so that a softmax in low
@@ -97,4 +103,4 @@ def router_z_loss(routing, frames):
     >>> router_z_loss(routing, torch.ones(1, 2, dtype=torch.bool))
     tensor(0.4805)
     """
-    return routing.logits[frames].logsumexp(dim=-1).square().mean()
+    return ratio(routing.logits[frames].logsumexp(dim=-1).square().sum(), frames.sum(), total)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import speechbrain as sb
-from speechbrain.utils.distributed import ddp_init_group, run_on_main
+from speechbrain.dataio.sampler import ReproducibleRandomSampler
+from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_merit.data.datasets import datasets, fixed_test_set, prepare, prepare_noise
-from speechbrain_merit.data.pipeline import batches_by_duration
+from speechbrain_merit.data.pipeline import batches_by_duration, whole_batches
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.run import evaluate
+from speechbrain_merit.training import processes
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.finished import export_trained
 from speechbrain_merit.training.settings import (
@@ -21,13 +23,22 @@ from speechbrain_merit.training.settings import (
 
 
 def run(arguments):
-    """Trains and scores a system; ``arguments`` are those of the command line of ``train.py``."""
+    """Trains and scores a system; ``arguments`` are those of the command line of ``train.py``.
+
+    Under ``torchrun`` each process trains on its share; the first one prepares, scores and exports.
+    """
+    with processes.one_voice():
+        train(arguments)
+
+
+def train(arguments):
+    """The run of one process."""
     with user_errors():
         hparams_file, run_opts, overrides = parse(arguments)
-    ddp_init_group(run_opts)
-    with user_errors():
+        processes.start(run_opts)
         hparams = load(hparams_file, overrides)
-        refuse_changes(hparams_file, overrides, hparams)
+        # before anything is written: another process could meet its own run's new file
+        run_on_main(refuse_changes, [hparams_file, overrides, hparams])
         sb.create_experiment_directory(hparams["output_folder"], str(hparams_file), overrides)
         run_on_main(prepare, [hparams])
         train_set, valid_set, test_set = datasets(hparams)
@@ -41,12 +52,14 @@ def run(arguments):
     if hparams["checkpointer"].find_checkpoint() is None:
         brain.standardise(train_set)
     loader = {"num_workers": hparams["num_workers"]}
+    valid_batches = whole_batches(len(valid_set), hparams["test_batch_size"])
+    valid_batches = processes.shard(valid_batches, processes.rank(), processes.count())
     brain.fit(
         brain.hparams.epoch_counter,
         train_set,
         valid_set,
         train_loader_kwargs={**training_batches(brain, train_set, hparams), **loader},
-        valid_loader_kwargs={"batch_size": hparams["test_batch_size"], **loader},
+        valid_loader_kwargs={"batch_sampler": valid_batches, **loader},
     )
     brain.on_evaluate_start(max_key="score")
     if not hparams["skip_test"]:
@@ -55,13 +68,21 @@ def run(arguments):
 
 
 def training_batches(brain, train_set, hparams):
-    """How the training set is cut into batches: by number, or by seconds of audio."""
+    """How the training set is cut into batches: by number, or by seconds of audio.
+
+    Of several processes each takes every n-th utterance, or batch by seconds; SpeechBrain gives
+    some of them twice, so that all have as many. n processes of ``batch_size`` hear what one of
+    n · ``batch_size`` does.
+    """
     if hparams["max_batch_seconds"] is None:
-        return {"batch_size": hparams["batch_size"], "shuffle": True}
-    seconds = hparams["max_batch_seconds"], hparams["crop_seconds"]
-    sampler = batches_by_duration(train_set, *seconds, hparams["seed"])
+        sampler = ReproducibleRandomSampler(train_set, seed=hparams["seed"])
+        batches = {"batch_size": hparams["batch_size"], "sampler": sampler}
+    else:
+        seconds = hparams["max_batch_seconds"], hparams["crop_seconds"]
+        sampler = batches_by_duration(train_set, *seconds, hparams["seed"])
+        batches = {"batch_sampler": sampler}
     brain.train_sampler = sampler  # sb.Brain tells it the epoch
-    return {"batch_sampler": sampler}
+    return batches
 
 
 def score(arguments):
