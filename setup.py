@@ -24,6 +24,7 @@ REQUIRED = [
     "torchaudio>=2.11,<2.12",
     "transformers>=5,<6",  # hidden states, masks and Whisper's encoder are taken from its internals
     "safetensors>=0.4.3",
+    "huggingface_hub>=1.0",  # writes the head of a model card
     "hyperpyyaml>=1.2.2",
     "pyyaml>=6.0",
     "ruamel.yaml>=0.17.28",  # reads for hyperpyyaml; its errors are told apart

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_merit.data.corpus_yaml import read_corpus_yaml, write_facts
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
 from speechbrain_merit.errors import PreparationError
 
@@ -95,10 +96,7 @@ def overlay(corpus, given):
     {'data_folder': 'data/MiniMERIT', 'corpus': 'MiniMERIT', 'seed': 7}
     """
     folders = find_corpora(corpus)
-    overlays = {
-        name: yaml.safe_load((folder / "corpus.yaml").read_text(encoding="utf-8")) or {}
-        for name, folder in folders.items()
-    }
+    overlays = {name: read_corpus_yaml(folder)[0] for name, folder in folders.items()}
     first, *others = overlays
     merged = dict(overlays[first])
     merged["corpus"] = ",".join(
@@ -200,7 +198,7 @@ def as_text(folders):
 
 
 def prepare_corpora(hparams):
-    """Writes the manifests of the corpus, or of all of them into one.
+    """Writes the manifests of the corpus, or of all of them into one, and ``corpora.json``.
 
     Each of several is prepared into a folder of its own below ``save_folder``. Joined, ids and
     speakers begin with the name of their corpus, and rows have it as ``corpus``.
@@ -220,6 +218,7 @@ def prepare_corpora(hparams):
     """
     manifests = [hparams[f"{split}_annotation"] for split in SPLITS]
     folders, roots = find_corpora(hparams["corpus"]), data_root(hparams)
+    write_facts(folders, hparams["save_folder"])
     if len(folders) == 1:
         ((name, folder),) = folders.items()
         prepare_one(name, folder, roots, manifests, hparams)

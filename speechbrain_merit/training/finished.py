@@ -14,7 +14,7 @@ from speechbrain_merit.errors import PretrainedError, SettingsError
 from speechbrain_merit.evaluation.calibration import fit_temperature
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.export.loading import HPARAMS
-from speechbrain_merit.export.model_card import model_card
+from speechbrain_merit.export.model_card import Run, model_card
 from speechbrain_merit.training.settings import load_finished, plain_values
 
 logger = get_logger(__name__)
@@ -52,15 +52,9 @@ def write(folder, model, hparams, temperature, reason, precision="fp32", overwri
         "attributes": list(hparams.get("attributes") or []),
         "checkpoint": None if best is None else best.name,
     }
-    card = model_card(hparams, precision, temperature, results_of(output), reason)
+    card = model_card(hparams, Run.left_in(output), precision, temperature, reason)
     labels = hparams["labels"]
     return write_pretrained(folder, model, labels, card, precision, temperature, facts, overwrite)
-
-
-def results_of(output):
-    """The tables of a run's evaluation, or None."""
-    table = Path(output) / "evaluation" / "metrics.md"
-    return table.read_text(encoding="utf-8") if table.is_file() else None
 
 
 def best_checkpoint(output):

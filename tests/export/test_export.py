@@ -279,7 +279,10 @@ def test_a_run_without_that_folder_is_exported_from_its_checkpoint(run, tmp_path
         path.unlink()
     apart = load(export_run(copied, tmp_path / "apart"))
     assert apart.hparams.temperature == 1.0
-    assert "not calibrated" in (tmp_path / "apart" / "README.md").read_text()
+    card = (tmp_path / "apart" / "README.md").read_text()
+    assert "not calibrated" in card
+    # what the corpus said of itself, though its folder is not to be found any more
+    assert "| My-Corpus | CC BY 4.0 | ask its owners |" in card and "language:\n- da\n" in card
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -30,7 +30,9 @@ def corpus(tmp_path_factory):
     root = tmp_path_factory.mktemp("outside")
     folder = root / "My-Corpus"
     folder.mkdir()
-    (folder / "corpus.yaml").write_text("number_of_epochs: 2\nbatch_size: 4\n")
+    (folder / "corpus.yaml").write_text(
+        "number_of_epochs: 2\nbatch_size: 4\nlicence: CC BY 4.0\nlanguage: da\n"
+    )
     (folder / "my_corpus_prepare.py").write_text(
         """
 import json

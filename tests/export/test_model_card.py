@@ -1,0 +1,67 @@
+"""The model card: licences and languages of the data, and results that the hub can read."""
+
+import json
+
+import pytest
+from huggingface_hub import ModelCard
+
+from speechbrain_merit.data.corpora import find_corpora
+from speechbrain_merit.data.corpus_yaml import write_facts
+from speechbrain_merit.export.model_card import Run, model_card
+
+ROWS = [
+    {"noise_set": None, "snr_db": None, "f1_macro": 0.75, "uar": 0.7, "si_sdr": None},
+    {"noise_set": "street", "snr_db": -5, "f1_macro": 0.5, "uar": 0.4, "si_sdr": 3.25},
+]
+
+
+def card(corpus, run, **more):
+    hparams = {"system": "merit", "corpus": corpus, "encoder": "mini", "labels": ["sad", "happy"]}
+    return model_card({**hparams, "train_snr_db": [-5, 15]}, run, **more)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run on two corpora, one of them its user's own."""
+    mine = tmp_path / "Mine"
+    mine.mkdir()
+    (mine / "corpus.yaml").write_text("lr: 0.1\n")
+    write_facts(find_corpora(f"RAVDESS,{mine},EmoTale"), tmp_path / "run" / "save")
+    (tmp_path / "run" / "evaluation").mkdir()
+    (tmp_path / "run" / "evaluation" / "metrics.json").write_text(json.dumps(ROWS))
+    (tmp_path / "run" / "evaluation" / "metrics.md").write_text("| Condition | n |\n")
+    return tmp_path / "run"
+
+
+def test_licences_and_languages_are_those_of_the_runs_corpora(run):
+    text = card("RAVDESS,/gone/Mine,EmoTale", Run.left_in(run))
+    assert "| RAVDESS | CC BY-NC-SA 4.0: not for commercial use | Livingstone and Russo" in text
+    assert "| Mine | ask its owners | ask its owners |" in text
+    assert "| EmoTale | none stated; its authors ask to be cited | Hjuler" in text
+    assert "Its training data allow non-commercial use only." in text
+    head = ModelCard(text).data
+    assert head.language == ["en", "da"] and head.license == "cc-by-nc-sa-4.0"
+    assert head.datasets == ["RAVDESS", "Mine", "EmoTale"]
+    assert head.library_name == "speechbrain" and "speech-emotion-recognition" in head.tags
+
+
+def test_a_corpus_that_says_nothing_is_its_owners(tmp_path):
+    text = card("Mine", Run.left_in(tmp_path))
+    assert "| Mine | ask its owners | ask its owners |" in text
+    assert "non-commercial" not in text and "not scored" in text
+    head = ModelCard(text).data
+    assert head.license == "other" and head.language is None and head.eval_results is None
+    assert set(head.to_dict()) == {"datasets", "library_name", "license", "tags"}
+
+
+def test_results_are_read_by_the_hub_for_each_condition_and_metric(run):
+    found = ModelCard(card("RAVDESS", Run.left_in(run))).data.eval_results
+    values = {(r.dataset_config, r.task_type, r.metric_name): r.metric_value for r in found}
+    assert values == {
+        ("clean", "audio-classification", "F1-macro"): 0.75,
+        ("clean", "audio-classification", "UAR"): 0.7,
+        ("street, -5 dB", "audio-classification", "F1-macro"): 0.5,
+        ("street, -5 dB", "audio-classification", "UAR"): 0.4,
+        ("street, -5 dB", "audio-to-audio", "SI-SDR (dB)"): 3.25,  # of clean speech: infinite
+    }
+    assert {r.dataset_type for r in found} == {"RAVDESS"}
