@@ -5,14 +5,21 @@
 
 The run's hyperparams.yaml and best checkpoint are read. Keys can be changed:
 --test_snrs "[-10, 20]" --noise_test_folders "{street: /path/to/street}".
+
+Each utterance is a row of evaluation/predictions.jsonl as soon as it is scored. The same command
+after an interrupt goes on where it was; after a complete scoring it scores anew. Tables, figures
+and report are made of that file, again and without model or recordings, by
+> python evaluate.py results/merit/MiniMERIT/1234 --from_predictions True
 """
 
+import logging
 import sys
 
 from speechbrain_merit.errors import MeritError
 from speechbrain_merit.training.run import score
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(name)s - %(message)s")
     try:
         score(sys.argv[1:])
     except MeritError as error:

@@ -32,6 +32,7 @@ REQUIRED = [
     "scipy>=1.13",
     "scikit-learn>=1.5",
     "threadpoolctl>=3.1",
+    "joblib>=1.3",  # counts the cores that a process may use, quotas of containers among it
     "pesq>=0.0.4",  # compiled on installation: needs a C compiler and Python's headers
     "pystoi>=0.4.1",
     "soundfile>=0.13",  # compression_level, with which codecs are applied in training

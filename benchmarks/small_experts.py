@@ -22,7 +22,7 @@ from measure import MIB, machine, seconds
 from speechbrain_merit.data.datasets import datasets
 from speechbrain_merit.evaluation.emotion import emotion_scores
 from speechbrain_merit.evaluation.enhancement import si_sdr
-from speechbrain_merit.evaluation.run import predictions
+from speechbrain_merit.evaluation.run import predict, whole_batches
 from speechbrain_merit.lobes.integration import MixtureOfExperts
 from speechbrain_merit.lobes.quantised import quantise
 from speechbrain_merit.training.settings import load_finished
@@ -93,12 +93,12 @@ def trained(folder, ranks, repetitions):
 def scores(model, valid, hparams):
     """Means over the validation conditions: F1-macro, SI-SDR gain in dB."""
     by_condition, gains = {}, []
-    for output in predictions(model, valid, hparams, "cpu"):
-        key = output["noise_set"], output["snr_db"]
-        by_condition.setdefault(key, []).append((output["truth"], output["probabilities"]))
-        gains.append(
-            si_sdr(output["clean"], output["enhanced"]) - si_sdr(output["clean"], output["noisy"])
-        )
+    batches = whole_batches(len(valid), hparams["test_batch_size"])
+    for row, waves, _ in predict(model, valid, batches, hparams, "cpu"):
+        key, truth = (row["noise_set"], row["snr_db"]), hparams["labels"].index(row["label"])
+        by_condition.setdefault(key, []).append((truth, row["probabilities"]))
+        enhanced, noisy = (si_sdr(waves["clean"], waves[name]) for name in ("enhanced", "noisy"))
+        gains.append(enhanced - noisy)
     f1 = [
         emotion_scores(*map(list, zip(*rows)), hparams["labels"])["f1_macro"]
         for rows in by_condition.values()

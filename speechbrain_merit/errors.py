@@ -29,6 +29,10 @@ class AudioError(MeritError):
     """A recording that cannot be read or written; the message says which and why."""
 
 
+class PredictionsError(MeritError):
+    """A file of predictions that cannot be used; the message says which, why and what to do."""
+
+
 class PretrainedError(MeritError):
     """A pretrained folder that cannot be used; the message says which file and why."""
 

@@ -208,7 +208,7 @@ def score_utterances(items, sample_rate, n_jobs, progress=True, total=None):
     sample_rate : int
         In Hz.
     n_jobs : int
-        Number of worker processes; 0 or 1 works in this process.
+        Number of worker processes; 0 or 1 works in this process, −1 takes all cores it may use.
     progress : bool
         Whether to show a progress bar.
     total : int or None
@@ -216,13 +216,13 @@ def score_utterances(items, sample_rate, n_jobs, progress=True, total=None):
 
     Returns
     -------
-    list of dict
+    iterator of dict
         One result of `score_utterance` an item, in the order of `items`.
 
     Raises
     ------
     ValueError
-        As `score_utterance`, or if `n_jobs` is negative.
+        As `score_utterance`, or if `n_jobs` is below −1.
     RuntimeError
         If a worker process dies.
 
@@ -246,8 +246,9 @@ def mean_scores(scores):
 
     Arguments
     ---------
-    scores : list of dict
-        Results of `score_utterance`.
+    scores : array of float
+        A row an utterance, (n, 10), its columns in the order of `SCORE_KEYS`; NaN where
+        `score_utterance` gave None.
 
     Returns
     -------
@@ -257,18 +258,18 @@ def mean_scores(scores):
 
     Example
     -------
-    >>> scores = [dict.fromkeys(SCORE_KEYS, value) for value in (1.0, 2.0, None)]
+    >>> scores = np.full((3, len(SCORE_KEYS)), [[1.0], [2.0], [np.nan]])
     >>> means = mean_scores(scores)
     >>> means["stoi"], means["pesq_failed"]
     (1.5, 1)
     """
-    means = {}
-    for key in SCORE_KEYS:
-        values = [score[key] for score in scores if _finite(score[key]) is not None]
-        means[key] = float(np.mean(values)) if values else None
-    means["pesq_failed"] = sum(
-        _finite(score["pesq"]) is None or _finite(score["pesq_noisy"]) is None for score in scores
-    )
+    columns = dict(zip(SCORE_KEYS, np.asarray(scores, dtype=np.float64).T, strict=True))
+    known = {key: np.isfinite(column) for key, column in columns.items()}
+    means = {
+        key: float(column[known[key]].mean()) if known[key].any() else None
+        for key, column in columns.items()
+    }
+    means["pesq_failed"] = int((~(known["pesq"] & known["pesq_noisy"])).sum())
     return means
 
 

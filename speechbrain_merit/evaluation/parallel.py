@@ -16,8 +16,41 @@ from tqdm import tqdm
 PENDING_PER_JOB = 2  # items in flight a worker: one being worked on and one waiting
 
 
+def processes(n_jobs):
+    """How many worker processes a number of jobs stands for.
+
+    Arguments
+    ---------
+    n_jobs : int
+        That many; −1 for every core that this process may use, which in a container or under a
+        batch system can be fewer than the machine has.
+
+    Returns
+    -------
+    int
+        0 or more.
+
+    Raises
+    ------
+    ValueError
+        Any other negative number.
+
+    Example
+    -------
+    >>> processes(3), processes(-1) >= 1
+    (3, True)
+    """
+    if n_jobs < -1:
+        raise ValueError(f"n_jobs is {n_jobs}: give a number of processes, 0 for none, −1 for all.")
+    if n_jobs >= 0:
+        return n_jobs
+    from joblib import cpu_count  # heeds affinity and the quotas of containers; workers need it not
+
+    return cpu_count()
+
+
 def ordered_map(function, items, n_jobs, title=None, total=None):
-    """Apply a function to every item, over processes, and return the results in order.
+    """Apply a function to every item, over processes, and yield the results in order.
 
     Workers are fresh processes (spawn): a fork of a process in which torch runs threads may hang.
 
@@ -28,7 +61,7 @@ def ordered_map(function, items, n_jobs, title=None, total=None):
     items : iterable
         Drawn from in the thread of the caller, at most two items a worker ahead of the results.
     n_jobs : int
-        Number of worker processes; 0 or 1 works in this process.
+        Number of worker processes; 0 or 1 works in this process, −1 takes all cores it may use.
     title : str or None
         Text of the progress bar; None for no bar.
     total : int or None
@@ -36,31 +69,25 @@ def ordered_map(function, items, n_jobs, title=None, total=None):
 
     Returns
     -------
-    list
-        One result an item, in order.
+    iterator
+        One result an item, in order. None is kept here, so that memory stays flat.
 
     Raises
     ------
     ValueError
-        If `n_jobs` is negative.
+        If `n_jobs` is below −1.
     RuntimeError
         If a worker process dies.
 
     Example
     -------
-    >>> ordered_map(abs, iter([-1, 2, -3]), n_jobs=0)
+    >>> list(ordered_map(abs, iter([-1, 2, -3]), n_jobs=0))
     [1, 2, 3]
     """
-    if n_jobs < 0:
-        raise ValueError(f"n_jobs is {n_jobs}: give a number of processes, or 0 to use none.")
     if total is None and hasattr(items, "__len__"):
         total = len(items)
-    with tqdm(total=total, desc=title, disable=title is None, dynamic_ncols=True) as bar:
-        results = []
-        for result in _results(function, items, n_jobs):
-            results.append(result)
-            bar.update()
-    return results
+    results = _results(function, items, processes(n_jobs))
+    return iter(tqdm(results, total=total, desc=title, disable=title is None, dynamic_ncols=True))
 
 
 def _results(function, items, n_jobs):

@@ -1,9 +1,9 @@
-"""The road of scoring: system × noise set × SNR → rows → tables, figures, report."""
+"""The road of scoring: predict → score → rows of predictions → tables, figures, report."""
 
-import os
-import shlex
-import sys
+import math
+from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,27 +13,29 @@ from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from speechbrain_merit.evaluation.attributes import attribute_scores
-from speechbrain_merit.evaluation.emotion import emotion_scores
-from speechbrain_merit.evaluation.enhancement import mean_scores, score_utterances
+from speechbrain_merit.evaluation import predictions, provenance
+from speechbrain_merit.evaluation.conditions import Conditions
+from speechbrain_merit.evaluation.enhancement import score_utterances
 from speechbrain_merit.evaluation.report.curves import read_curves
-from speechbrain_merit.evaluation.report.page import Example, write_report
-from speechbrain_merit.evaluation.significance import bootstrap_f1
+from speechbrain_merit.evaluation.report.examples import (
+    delete_examples,
+    load_example,
+    save_example,
+    saved_examples,
+)
+from speechbrain_merit.evaluation.report.page import write_report
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
 
 logger = get_logger(__name__)
 
-EMOTION_KEYS = ("f1_macro", "f1_macro_ci", "f1_micro", "uar", "recall", "confusion", "ece")
-NO_EMOTION = "unlabelled"  # of an example, where the system names none
-ENHANCEMENT_KEYS = tuple(
-    name + suffix
-    for name in ("pesq", "stoi", "si_sdr", "ssnr", "ssnr_sb")
-    for suffix in ("", "_noisy")
-) + ("pesq_failed",)
+FOLDER = "evaluation"
 
 
-def evaluate(model, test_set, hparams, device):
+def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None):
     """Scores a model under every condition of a test set and writes the report.
+
+    Each row is written to ``evaluation/predictions.jsonl`` as it is scored. An interrupted
+    evaluation of the same model under the same settings goes on where it was.
 
     Arguments
     ---------
@@ -42,10 +44,15 @@ def evaluate(model, test_set, hparams, device):
     test_set : DynamicItemDataset
         From :func:`speechbrain_merit.data.pipeline.fixed_set`.
     hparams : dict
-        Of the run: ``labels``, ``output_folder``, ``train_log``, ``test_batch_size``,
-        ``num_workers``, ``n_jobs``, ``n_examples`` and what the report's head names.
+        Of the run: ``labels``, ``attributes``, ``output_folder``, ``train_log``,
+        ``test_batch_size``, ``num_workers``, ``n_jobs``, ``n_examples`` and what
+        :func:`~speechbrain_merit.evaluation.provenance.header` names.
     device : str
         Where the model is.
+    checkpoint : str, optional
+        Name of the checkpoint that the model was read from.
+    max_batches : int, optional
+        Only so many batches are scored, to see whether all works.
 
     Returns
     -------
@@ -56,130 +63,229 @@ def evaluate(model, test_set, hparams, device):
     """
     if not if_main_process():
         return []
-    folder = Path(hparams["output_folder"]) / "evaluation"
-    collected = Collector(test_set, hparams["labels"], hparams["n_examples"])
-    outputs = predictions(model, test_set, hparams, device)
-    n_jobs = os.cpu_count() if hparams["n_jobs"] < 0 else hparams["n_jobs"]
-    if "se" in model.tasks:
-        waves = (collected.add(output) for output in outputs)
-        scores = score_utterances(waves, SAMPLE_RATE, n_jobs, total=len(test_set))
-    else:
-        for output in tqdm(outputs, total=len(test_set), desc="scoring"):
-            collected.add(output)
-        scores = [None] * len(test_set)
-    names = hparams["labels"], hparams["attributes"]
-    rows = condition_rows(collected.utterances, scores, *names)
+    folder = Path(hparams["output_folder"]) / FOLDER
+    file = folder / predictions.PREDICTIONS
+    batches = whole_batches(len(test_set), hparams["test_batch_size"])[:max_batches]
+    header = provenance.header(model, test_set, batches, hparams, device, checkpoint)
+    done = predictions.resume(file, header, batches)
+    if done == len(batches):
+        logger.info(f"{file} is complete: scored anew. --from_predictions True would only read it.")
+        done = predictions.begin(file, header)
+    if done == 0:
+        delete_examples(folder)
+
+    left = batches[done:]
+    outputs = predict(model, test_set, left, hparams, device)
+    wanted = example_ids(test_set, batches, hparams["labels"], hparams["n_examples"])
+    outputs = examples_kept(outputs, folder, wanted)
+    # a few are scored before a worker has started
+    n_jobs = hparams["n_jobs"] if max_batches is None else 0
+    rows = scored(outputs, "se" in model.tasks, n_jobs, sum(map(len, left)))
+    predictions.append(file, header, rows)
+    return report(folder, hparams["train_log"])
+
+
+def report(folder, train_log):
+    """Writes metrics, tables, figures and page of what was scored; needs no model.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder ``evaluation`` of a run: ``predictions.jsonl``, also as ``.gz`` or ``.xz``, and
+        the examples that were kept.
+    train_log : str or Path
+        Its learning curves are drawn; it need not be there.
+
+    Returns
+    -------
+    list
+        A dict a condition.
+
+    Raises
+    ------
+    PredictionsError
+        The predictions are missing, not all there, broken or of another format.
+    """
+    folder = Path(folder)
+    header, rows = predictions.read_predictions(predictions.find_predictions(folder))
+    conditions, kept, examples = Conditions(header), saved_examples(folder), []
+    for row in rows:
+        conditions.add(row)
+        if row["index"] in kept:
+            examples.append(load_example(kept[row["index"]], row, header["labels"]))
+    rows = conditions.rows()
     write_report(
         folder,
         rows,
-        collected.examples,
-        expert_use(collected.utterances, hparams["labels"]),
-        read_curves(hparams["train_log"]),
-        summary(hparams, model),
-        rows_by_corpus(collected.utterances, scores, *names),
+        examples,
+        conditions.expert_use(),
+        read_curves(train_log),
+        header["summary"],
+        conditions.by_corpus(),
     )
     logger.info(f"Results: {folder / 'report.html'}")
     print((folder / "metrics.md").read_text(encoding="utf-8"))
     return rows
 
 
+class Output(NamedTuple):
+    """What a model makes of one utterance: its row, without the enhancement scores, and the rest.
+
+    ``waves``: noisy, enhanced (None without a head for it) and clean, each (S) in float32.
+    ``experts``: task → the expert of each frame, the first where there are several, (T).
+    """
+
+    row: dict
+    waves: dict
+    experts: dict
+
+
+def whole_batches(n, size):
+    """Places 0 … n − 1 of a test set in batches.
+
+    Example
+    -------
+    >>> whole_batches(5, 2)
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    return [range(first, min(first + size, n)) for first in range(0, n, size)]
+
+
 @torch.no_grad()
-def predictions(model, test_set, hparams, device):
-    """Yields, utterance by utterance, what a model makes of a test set."""
+def predict(model, test_set, batches, hparams, device):
+    """Yields, utterance by utterance, what a model makes of batches of a test set.
+
+    Arguments
+    ---------
+    model : Merit
+        The network.
+    test_set : DynamicItemDataset
+        From :func:`speechbrain_merit.data.pipeline.fixed_set`.
+    batches : list of sequences of int
+        Places in the test set; those of one batch are heard together.
+    hparams : dict
+        ``labels`` and ``num_workers``.
+    device : str
+        Where the model is.
+
+    Yields
+    ------
+    Output
+    """
     model.eval()
     loader = DataLoader(
         test_set,
-        batch_size=hparams["test_batch_size"],
+        batch_sampler=batches,
         collate_fn=PaddedBatch,
         num_workers=hparams["num_workers"],
     )
-    for batch in loader:
+    for places, batch in zip(batches, loader):
         batch = batch.to(device)
         wavs, lengths = batch.mixture
         output = model(wavs, lengths)
         counts = sample_counts(wavs, lengths).tolist()
         frames = output.frames.sum(dim=1).tolist()
-        enhanced = output.waves
-        for i, count in enumerate(counts):
-            entry = test_set.data[batch.id[i]]
-            yield {
+        for i, (index, count) in enumerate(zip(places, counts)):
+            waves = {"noisy": wavs, "enhanced": output.waves, "clean": batch.clean.data}
+            waves = {
+                name: None if wave is None else wave[i, :count].cpu().numpy()
+                for name, wave in waves.items()
+            }
+            paths = {
+                task: routing.experts[i, : frames[i]].cpu().numpy()
+                for task, routing in output.routing.items()
+            }
+            shares = {task: expert_shares(paths[task], r) for task, r in output.routing.items()}
+            entry, label = test_set.data[batch.id[i]], int(batch.emotion.data[i])
+            row = {
+                "index": index,
                 "id": batch.id[i],
                 "utterance": entry["utterance"],
+                "speaker": str(entry["spk_id"]),
+                "corpus": entry.get("corpus"),
+                "label": hparams["labels"][label] if hparams["labels"] else None,
                 "noise_set": entry["noise_set"],
                 "snr_db": entry["asked_snr_db"],
-                "speaker": entry["spk_id"],
-                "corpus": entry.get("corpus"),
-                "truth": int(batch.emotion.data[i]),
-                **attribute_values(batch, output, i),
+                "measured_snr_db": measured_snr(waves),
                 "probabilities": None
                 if output.logits is None
-                else output.logits[i].float().softmax(dim=-1).cpu().numpy(),
-                "experts": {
-                    task: routing.experts[i, : frames[i]].cpu().numpy()
-                    for task, routing in output.routing.items()
-                },
-                "n_experts": {t: r.logits.shape[-1] for t, r in output.routing.items()},
-                "clean": batch.clean.data[i, :count].cpu().numpy(),
-                "noisy": wavs[i, :count].cpu().numpy(),
-                "enhanced": None if enhanced is None else enhanced[i, :count].cpu().numpy(),
+                else output.logits[i].float().softmax(dim=-1).tolist(),
+                "attributes": attribute_values(batch, output, i),
+                "scores": None,
+                "frames": frames[i],
+                "experts": shares or None,
             }
+            yield Output(row, waves, {task: path[:, 0] for task, path in paths.items()})
+
+
+def measured_snr(waves):
+    """The SNR in dB of a mixture over its true length, from its waves; None without noise."""
+    clean = waves["clean"].astype(np.float64)
+    noise = waves["noisy"] - clean
+    energies = clean @ clean, noise @ noise
+    return round(10 * math.log10(energies[0] / energies[1]), 4) if all(energies) else None
 
 
 def attribute_values(batch, output, i):
     """What raters and model say of the attributes of an utterance; None without a head for them."""
     if output.attributes is None:
-        return {"ratings": None, "rated": None}
+        return None
+    truth = batch.attributes.data[i].tolist()
     return {
-        "ratings": batch.attributes.data[i].tolist(),
-        "rated": output.attributes[i].float().tolist(),
+        "truth": [None if math.isnan(value) else value for value in truth],
+        "predicted": output.attributes[i].float().tolist(),
     }
 
 
-class Collector:
-    """Keeps what the tables need of every utterance, and the waves of a few examples alone.
+def expert_shares(chosen, routing):
+    """Share of the frames (T) that each expert heard, by the experts (T, k) of each frame."""
+    frames = np.bincount(chosen.ravel(), minlength=routing.logits.shape[-1])
+    # 6 digits: times the number of frames, the whole number comes back
+    return [round(float(share), 6) for share in frames / max(1, len(chosen))]
 
-    Examples are spread over the conditions and emotions of the test set, the same on every run.
+
+def examples_kept(outputs, folder, wanted):
+    """Yields outputs on; keeps those with an id in ``wanted`` on disk."""
+    for output in outputs:
+        if output.row["id"] in wanted:
+            save_example(folder, output.row, output.waves, output.experts)
+        yield output
+
+
+def scored(outputs, enhances, n_jobs, total):
+    """Yields the rows of outputs, with the enhancement scores where the system enhances."""
+    if not enhances:
+        yield from (output.row for output in tqdm(outputs, total=total, desc="Scoring"))
+        return
+    waiting = deque()  # rows whose waves are being scored
+
+    def waves():
+        for output in outputs:
+            waiting.append(output.row)
+            yield tuple(output.waves[name] for name in ("clean", "noisy", "enhanced"))
+
+    for scores in score_utterances(waves(), SAMPLE_RATE, n_jobs, total=total):
+        yield {**waiting.popleft(), "scores": scores}
+
+
+def example_ids(test_set, batches, labels, n_examples):
+    """Ids of examples: noisy conditions and emotions in turn, different utterances.
+
+    They are spread over the conditions and emotions of what is scored, the same on every run.
     """
-
-    def __init__(self, test_set, labels, n_examples):
-        self.labels, self.utterances, self.examples = labels, [], []
-        self.wanted = example_ids(test_set, labels, n_examples)
-
-    def add(self, output):
-        """Takes an output; returns its waves (clean, noisy, enhanced) for scoring."""
-        waves = [output.pop(name) for name in ("clean", "noisy", "enhanced")]
-        clean, noisy, enhanced = waves
-        self.utterances.append(output)
-        if output["id"] in self.wanted:
-            p = output["probabilities"]
-            self.examples.append(
-                Example(
-                    name=output["utterance"],
-                    label=self.labels[output["truth"]] if self.labels else NO_EMOTION,
-                    predicted=None if p is None else self.labels[int(p.argmax())],
-                    probabilities={} if p is None else dict(zip(self.labels, map(float, p))),
-                    noise_set=output["noise_set"],
-                    snr_db=output["snr_db"],
-                    noisy=noisy,
-                    enhanced=enhanced,
-                    clean=clean,
-                    sample_rate=SAMPLE_RATE,
-                    experts={task: chosen[:, 0] for task, chosen in output["experts"].items()},
-                )
-            )
-        return tuple(waves)
-
-
-def example_ids(test_set, labels, n_examples):
-    """Ids of examples: noisy conditions and emotions in turn, different utterances."""
-    entries = test_set.data
-    noisy = [entry for entry in entries.values() if entry["noise_set"] is not None]
-    conditions = sorted({(entry["asked_snr_db"], entry["noise_set"]) for entry in noisy})
+    names = sorted(test_set.data_ids[index] for batch in batches for index in batch)
+    entries = [(name, test_set.data[name]) for name in names]
+    conditions = {
+        (entry["asked_snr_db"], entry["noise_set"])
+        for _, entry in entries
+        if entry["noise_set"] is not None
+    }
+    conditions = sorted(conditions)
     step = max(1, len(conditions) // max(1, n_examples))
     chosen, used = [], set()
     for index in range(n_examples if conditions else 0):
         snr_db, noise_set = conditions[index * step % len(conditions)]
-        for name, entry in sorted(entries.items()):
+        for name, entry in entries:
             if (
                 (entry["asked_snr_db"], entry["noise_set"]) == (snr_db, noise_set)
                 and (not labels or entry["emo"] == labels[index % len(labels)])
@@ -189,82 +295,3 @@ def example_ids(test_set, labels, n_examples):
                 used.add(entry["utterance"])
                 break
     return set(chosen)
-
-
-def condition_rows(utterances, scores, labels, attributes=()):
-    """One row a condition, with the keys of ``metrics.json``; what a system lacks is None.
-
-    Where there are attributes, rows also hold ``ccc`` and ``ccc_by_attribute``.
-    """
-    by_condition = {}
-    for utterance, score in zip(utterances, scores):
-        key = (utterance["noise_set"], utterance["snr_db"])
-        by_condition.setdefault(key, []).append((utterance, score))
-    rows = []
-    for (noise_set, snr_db), members in by_condition.items():
-        row = {"noise_set": noise_set, "snr_db": snr_db, "n": len(members)}
-        row.update(dict.fromkeys(EMOTION_KEYS + ENHANCEMENT_KEYS))
-        of_all, scores_of_all = zip(*members)
-        if of_all[0]["probabilities"] is not None:
-            row.update(emotion_row(of_all, labels))
-        if of_all[0]["rated"] is not None:
-            pairs = [[u[key] for u in of_all] for key in ("ratings", "rated")]
-            row.update(attribute_scores(*pairs, attributes))
-        if scores_of_all[0] is not None:
-            row.update(mean_scores(scores_of_all))
-        rows.append(row)
-    return rows
-
-
-def rows_by_corpus(utterances, scores, labels, attributes=()):
-    """``{corpus: rows}`` of a test set that joins several corpora; of one corpus, empty."""
-    members = {}
-    for utterance, score in zip(utterances, scores):
-        members.setdefault(utterance["corpus"], []).append((utterance, score))
-    if len(members) < 2:
-        return {}
-    return {
-        name: condition_rows(*zip(*pairs), labels, attributes) for name, pairs in members.items()
-    }
-
-
-def emotion_row(utterances, labels):
-    """The emotion metrics of one condition."""
-    truth = np.array([u["truth"] for u in utterances])
-    probabilities = np.stack([u["probabilities"] for u in utterances])
-    scores = emotion_scores(truth, probabilities, labels)
-    speakers = [u["speaker"] for u in utterances]
-    interval = bootstrap_f1(truth, probabilities.argmax(axis=1), speakers, len(labels))
-    return {**scores, "f1_macro_ci": list(interval)}
-
-
-def expert_use(utterances, labels):
-    """Share of each expert by task, condition and emotion (None: all), for the report."""
-    counts = {}
-    for utterance in utterances:
-        for task, chosen in utterance["experts"].items():
-            use = np.bincount(chosen.ravel(), minlength=utterance["n_experts"][task])
-            for emotion in [None] + [utterance["truth"]] * bool(labels):
-                key = (task, utterance["noise_set"], utterance["snr_db"], emotion)
-                counts[key] = counts.get(key, 0) + use
-    return [
-        {
-            "task": task,
-            "noise_set": noise_set,
-            "snr_db": snr_db,
-            "emotion": None if emotion is None else labels[emotion],
-            "shares": (use / use.sum()).tolist(),
-        }
-        for (task, noise_set, snr_db, emotion), use in counts.items()
-    ]
-
-
-def summary(hparams, model):
-    """What the head of the report says about the run."""
-    counts = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "of these in the encoder": sum(p.numel() for p in model.encoder.parameters()),
-    }
-    names = ("system", "corpus", "encoder", "seed", "number_of_epochs", "test_seed")
-    command = "python " + shlex.join(sys.argv)
-    return {**{name: hparams[name] for name in names}, **counts, "command": command}

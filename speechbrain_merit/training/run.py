@@ -9,17 +9,21 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain_merit.data.datasets import datasets, fixed_test_set, prepare, prepare_noise
 from speechbrain_merit.data.pipeline import batches_by_duration, whole_batches
 from speechbrain_merit.errors import SettingsError
-from speechbrain_merit.evaluation.run import evaluate
+from speechbrain_merit.evaluation.run import FOLDER, evaluate, report
 from speechbrain_merit.training import processes
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.finished import export_trained
+from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.settings import (
     load,
     load_finished,
     parse,
     refuse_changes,
+    take,
     user_errors,
 )
+
+FROM_PREDICTIONS = "--from_predictions"
 
 
 def run(arguments):
@@ -63,7 +67,7 @@ def train(arguments):
     )
     brain.on_evaluate_start(max_key="score")
     if not hparams["skip_test"]:
-        evaluate(brain.model, test_set, hparams, brain.device)
+        evaluate(brain.model, test_set, hparams, brain.device, *scoring(hparams, run_opts))
     export_trained(brain.model, valid_set, hparams, brain.device)
 
 
@@ -85,13 +89,31 @@ def training_batches(brain, train_set, hparams):
     return batches
 
 
+def scoring(hparams, run_opts):
+    """The name of the best checkpoint, and how many batches are scored: with --debug a few."""
+    best = hparams["checkpointer"].find_checkpoint(max_key="score")
+    name = None if best is None else best.path.name
+    return name, run_opts["debug_batches"] if run_opts["debug"] else None
+
+
 def score(arguments):
     """Scores the best checkpoint of a run; ``arguments`` are those of ``evaluate.py``."""
+    again, arguments = take(arguments, FROM_PREDICTIONS, "True or False")
+    if str(again).lower() not in ("none", "true", "false"):
+        raise SettingsError(f"{FROM_PREDICTIONS} is {again}: give True or False.")
+    folder = Path(arguments[0] if arguments else "")
+    if str(again).lower() == "true":
+        if len(arguments) != 1:
+            raise SettingsError(
+                f"{FROM_PREDICTIONS} True takes the folder of a run and no other option: it makes "
+                "tables and report of what was scored, and scores nothing."
+            )
+        return report(folder / FOLDER, folder / TRAIN_LOG)
     with user_errors():
-        folder = Path(arguments[0] if arguments else "")
         if not (folder / "hyperparams.yaml").is_file():
             raise SettingsError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
         hparams, run_opts = load_finished(folder, arguments[1:])
         test_set = fixed_test_set(hparams, prepare_noise(hparams))
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
-    return evaluate(hparams["model"].to(device), test_set, hparams, device)
+    model = hparams["model"].to(device)
+    return evaluate(model, test_set, hparams, device, *scoring(hparams, run_opts))

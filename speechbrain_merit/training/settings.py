@@ -56,15 +56,7 @@ def parse(arguments):
             raise SettingsError(
                 f"{argument}: a value must not hold '='; rename the file or folder."
             )
-    corpus = None
-    for index, argument in enumerate(arguments):
-        if argument == "--corpus" or argument.startswith("--corpus="):
-            value = argument.split("=")[1:] or arguments[index + 1 : index + 2]
-            if not value:
-                raise SettingsError("--corpus needs names of folders of recipes/, or paths.")
-            corpus = value[0]
-            del arguments[index : index + (1 if "=" in argument else 2)]
-            break
+    corpus, arguments = take(arguments, "--corpus", "names of folders of recipes/, or paths")
     hparams_file, run_opts, from_command_line = sb.parse_arguments(arguments)
     if not Path(hparams_file).is_file():
         raise SettingsError(f"There is no file {hparams_file}: give one of hparams/*.yaml.")
@@ -76,6 +68,39 @@ def parse(arguments):
     if os.sep in str(overrides.get("corpus")) and "output_folder" not in overrides:
         overrides["output_folder"] = results_folder(hparams_file, overrides)
     return Path(hparams_file), run_opts, overrides
+
+
+def take(arguments, option, wanted):
+    """Takes an option of ours out of a command line, before the YAML sees it.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line.
+    option : str
+        With its dashes.
+    wanted : str
+        What it takes, for the message where nothing follows it.
+
+    Returns
+    -------
+    tuple
+        Its value, None without it, and the other arguments.
+
+    Example
+    -------
+    >>> take(["x.yaml", "--corpus", "nEMO", "--seed", "7"], "--corpus", "a name")
+    ('nEMO', ['x.yaml', '--seed', '7'])
+    """
+    arguments = list(arguments)
+    for index, argument in enumerate(arguments):
+        if argument == option or argument.startswith(f"{option}="):
+            value = argument.split("=")[1:] or arguments[index + 1 : index + 2]
+            if not value:
+                raise SettingsError(f"{option} needs {wanted}.")
+            del arguments[index : index + (1 if "=" in argument else 2)]
+            return value[0], arguments
+    return None, arguments
 
 
 def results_folder(hparams_file, overrides):

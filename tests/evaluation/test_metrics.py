@@ -161,16 +161,17 @@ def test_pesq_refuses_other_rates(speech):
 
 
 def test_means_leave_out_what_has_no_value():
-    scores = [dict.fromkeys(SCORE_KEYS, 1.0) for _ in range(3)]
-    scores[0]["pesq"] = None
-    scores[1].update(pesq=3.0, pesq_noisy=None, si_sdr=math.inf)
-    for score in scores:
-        score["ssnr"] = None
+    column = {key: index for index, key in enumerate(SCORE_KEYS)}
+    scores = np.ones((3, len(SCORE_KEYS)))
+    scores[0, column["pesq"]] = math.nan
+    scores[1, column["pesq"]], scores[1, column["pesq_noisy"]] = 3.0, math.nan
+    scores[1, column["si_sdr"]] = math.inf
+    scores[:, column["ssnr"]] = math.nan
     means = mean_scores(scores)
     assert means["pesq"] == 2.0 and means["si_sdr"] == 1.0
     assert means["ssnr"] is None
     assert means["pesq_failed"] == 2
-    assert mean_scores([])["stoi"] is None
+    assert mean_scores(scores[:0])["stoi"] is None
 
 
 def test_processes_give_the_scores_of_one_process_in_order(speech, noise):
@@ -179,10 +180,10 @@ def test_processes_give_the_scores_of_one_process_in_order(speech, noise):
             clean = speech.astype(np.float32)
             yield clean, clean + np.float32(level) * noise.astype(np.float32), clean
 
-    alone = score_utterances(items(), RATE, n_jobs=0, progress=False)
+    alone = list(score_utterances(items(), RATE, n_jobs=0, progress=False))
     assert [score["si_sdr_noisy"] for score in alone] == sorted(s["si_sdr_noisy"] for s in alone)
     assert alone[1] == score_utterance(*list(items())[1], RATE)
-    assert score_utterances(items(), RATE, n_jobs=2, progress=False) == alone
+    assert list(score_utterances(items(), RATE, n_jobs=2, progress=False)) == alone
 
 
 def test_items_are_drawn_as_results_come_and_in_this_thread():
@@ -204,35 +205,50 @@ def test_items_are_drawn_as_results_come_and_in_this_thread():
 
 def test_an_error_in_a_worker_or_in_the_items_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
-        ordered_map(math.log2, (1 / index for index in (1, 0)), n_jobs=2)
+        list(ordered_map(math.log2, (1 / index for index in (1, 0)), n_jobs=2))
+    unequal = [(np.ones(9), np.ones(9), np.ones(8))]
     with pytest.raises(ValueError, match="one length"):
-        score_utterances([(np.ones(9), np.ones(9), np.ones(8))], RATE, n_jobs=2, progress=False)
-    with pytest.raises(ValueError, match="n_jobs"):
-        ordered_map(abs, [1], n_jobs=-1)
+        list(score_utterances(unequal, RATE, n_jobs=2, progress=False))
+    with pytest.raises(ValueError, match="n_jobs is -2"):
+        ordered_map(abs, [1], n_jobs=-2)
 
 
 def test_a_worker_that_dies_is_an_error_and_no_hang():
     with pytest.raises(RuntimeError, match="n_jobs=0"):
-        ordered_map(os._exit, [3], n_jobs=2)
+        list(ordered_map(os._exit, [3], n_jobs=2))
 
 
-def test_workers_do_not_run_the_main_script_again(tmp_path):
+def test_workers_do_not_run_the_main_script_again(tmp_path, repo_root):
     # Without a `__name__` guard, a plain spawn would print twice and then fail.
     script = tmp_path / "script.py"
     script.write_text(
         "print('started')\n"
         "from speechbrain_merit.evaluation.parallel import ordered_map\n"
-        "print(ordered_map(abs, [-1, -2], n_jobs=2))\n"
+        "print(list(ordered_map(abs, [-1, -2], n_jobs=2)))\n"
     )
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     done = subprocess.run(
         [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": str(repo_root)},
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout == "started\n[1, 2]\n"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="no process is kept to a core here"
+)
+def test_all_cores_are_those_that_the_process_may_use():
+    # The machine's number of cores does not count: one core is all that this process is given.
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "os.cpu_count = lambda: 64\n"
+        "from speechbrain_merit.evaluation.parallel import processes; print(processes(-1))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+    assert parallel.processes(0) == 0 and parallel.processes(3) == 3
 
 
 def test_workers_import_no_torch():

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from speechbrain_merit.evaluation.report import figures, spectrograms, tables
 from speechbrain_merit.evaluation.report import page as report
-from speechbrain_merit.evaluation.report.page import Example, listening_copy, write_report
+from speechbrain_merit.evaluation.report.examples import Example
+from speechbrain_merit.evaluation.report.page import listening_copy, write_report
 
 RATE = 16000
 LABELS = ("angry", "sad")
@@ -153,6 +154,17 @@ def test_csv_has_a_flat_column_for_each_value(full):
     assert float(rows[1]["f1_macro_ci_low"]) == 0.6
     assert float(rows[1]["confusion_angry_as_sad"]) == 1
     assert rows[0]["si_sdr_noisy"] == "" and rows[0]["noise_set"] == ""
+
+
+def test_csv_has_one_kind_of_number_in_a_column_and_quotes_what_needs_it():
+    rows = [a_row(None, None, recall={"sad": None, "a,b": 1.0}), a_row('say "hi"', -5, pesq=None)]
+    rows = [{**row, **dict.fromkeys(("confusion", "ccc_by_attribute", "ccc"))} for row in rows]
+    rows[1]["recall"] = None
+    head, clean, noisy = tables.to_csv(rows).splitlines()
+    assert head.startswith("noise_set,snr_db,n,f1_macro,f1_macro_ci_low,f1_macro_ci_high,ccc,")
+    assert 'ece,recall_sad,"recall_a,b",pesq' in head
+    assert clean.startswith(",,4,0.75,0.6,0.85,,0.74,0.73,0.1,,1.0,2.0,")
+    assert noisy.startswith('"say ""hi""",-5.0,4,0.75,0.6,0.85,,0.74,0.73,0.1,,,,')
 
 
 def test_markdown_has_a_row_for_each_condition_with_noisy_values(full):

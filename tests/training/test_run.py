@@ -198,6 +198,50 @@ def test_scoring_again_gives_the_same_numbers(trained):
     assert again == first
 
 
+def test_the_report_is_made_again_when_all_but_the_predictions_is_gone(
+    trained, tmp_path, monkeypatch
+):
+    left = tmp_path / "left"
+    left.mkdir()
+    shutil.copytree(trained / "evaluation", left / "evaluation")
+    shutil.copy(trained / "train_log.txt", left)
+    files = [path for path in (left / "evaluation").rglob("*") if path.is_file()]
+    made = {path: path.read_bytes() for path in files if path.suffix not in (".jsonl", ".npz")}
+    for path in made:
+        path.unlink()
+
+    def refuse(*_):
+        raise AssertionError("the YAML was loaded")
+
+    monkeypatch.setattr(recipe, "load_finished", refuse)
+    rows = recipe.score([str(left), "--from_predictions", "True"])
+    assert {path: path.read_bytes() for path in made} == made
+    assert {path.name for path in made} >= {"metrics.json", "metrics.md", "metrics.csv"}
+    assert [row["snr_db"] for row in rows] == [None, 0]
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--from_predictions"], "needs True or False"),
+        (["--from_predictions", "maybe"], "is maybe: give True or False"),
+        (["--from_predictions=True", "--test_snrs", "[5]"], "no other option"),
+        (["--from_predictions=True"], "holds no predictions.jsonl: score the run first"),
+        (["--from_predictions", "False"], "holds no hyperparams.yaml"),
+    ],
+)
+def test_what_cannot_be_made_of_predictions_is_named(tmp_path, more, message):
+    with pytest.raises(MeritError, match=message):
+        recipe.score([str(tmp_path), *more])
+
+
+def test_a_debugging_run_scores_two_batches(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    rows = recipe.score([str(copy), "--debug", "--test_batch_size", "1"])
+    assert [(row["snr_db"], row["n"]) for row in rows] == [(None, 2)]
+    assert (copy / "evaluation" / "report.html").is_file()
+
+
 def test_scoring_works_where_the_run_was_moved(trained, tmp_path, corpus):
     moved = shutil.copytree(trained, tmp_path / "moved")
     rows = recipe.score([str(moved), "--test_snrs", "[5, 20]"])

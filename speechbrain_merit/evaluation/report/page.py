@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,56 +15,6 @@ from speechbrain_merit.writing import write_bytes
 
 LISTENING_PEAK = 0.9  # of full scale
 DPI = 130
-
-
-@dataclass
-class Example:
-    """One utterance to look at and listen to.
-
-    Arguments
-    ---------
-    name : str
-        Utterance.
-    label : str or None
-        True emotion.
-    predicted : str or None
-        Emotion that the system gives, None for systems without emotion.
-    probabilities : dict
-        Probability of each emotion; may be empty.
-    noise_set : str or None
-        Noise set of the mixture, None for clean.
-    snr_db : float or None
-        SNR of the mixture in dB, None for clean.
-    noisy : np.ndarray
-        Input of the system, (samples,).
-    enhanced : np.ndarray or None
-        Output, (samples,); None for systems without enhancement.
-    clean : np.ndarray
-        Reference, (samples,).
-    sample_rate : int
-        In Hz.
-    experts : dict
-        For each task the expert of each frame, int array (T,), 50 frames a second; empty for
-        systems without routing.
-
-    Example
-    -------
-    >>> wave = np.zeros(16000, dtype=np.float32)
-    >>> Example("utt1", "sad", "sad", {"sad": 1.0}, "street", 0, wave, None, wave).sample_rate
-    16000
-    """
-
-    name: str
-    label: str | None
-    predicted: str | None
-    probabilities: dict
-    noise_set: str | None
-    snr_db: float | None
-    noisy: np.ndarray
-    enhanced: np.ndarray | None
-    clean: np.ndarray
-    sample_rate: int = 16000
-    experts: dict = field(default_factory=dict)
 
 
 def listening_copy(waves):

@@ -18,7 +18,7 @@ def example_figure(example, n_experts=None):
 
     Arguments
     ---------
-    example : speechbrain_merit.evaluation.report.page.Example
+    example : speechbrain_merit.evaluation.report.examples.Example
         Waves that are None are left out.
     n_experts : int or None
         Size of the expert pool, for the legend; None takes what the example uses.

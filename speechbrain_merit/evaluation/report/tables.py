@@ -1,10 +1,11 @@
 """The rows of an evaluation as strict JSON, CSV, Markdown and the tables of the HTML report."""
 
+import csv
+import io
 import json
 import math
 
 import numpy as np
-import pandas as pd
 
 # key, title, decimals; the first table of a report
 HEADLINE = (
@@ -96,9 +97,13 @@ def to_csv(rows):
     >>> to_csv([{"n": 2, "f1_macro_ci": (0.25, 0.5), "recall": {"sad": None, "happy": 1.0}}])
     'n,f1_macro_ci_low,f1_macro_ci_high,recall_sad,recall_happy\n2,0.25,0.5,,1.0\n'
     """
-    return pd.DataFrame([_flat(row) for row in strict(rows)]).to_csv(
-        index=False, lineterminator="\n"
-    )
+    flat = [_flat(row) for row in strict(rows)]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, restval=None, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return file.getvalue()
 
 
 def headline(rows):
@@ -305,6 +310,8 @@ def _flat(row):
                 flat.update(
                     {f"confusion_{label}_as_{o}": c for o, c in zip(labels, counts, strict=True)}
                 )
+        elif key == "snr_db" and value is not None:
+            flat[key] = float(value)  # one type in the column, whole numbers or not
         elif key not in ("f1_macro_ci", "confusion", *NAMED):
             flat[key] = value
     return flat

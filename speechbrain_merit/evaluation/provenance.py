@@ -1,0 +1,112 @@
+"""What was scored: the header of ``predictions.jsonl``, by which another evaluation is known."""
+
+import hashlib
+import json
+import shlex
+import sys
+
+import torch
+
+from speechbrain_merit.evaluation.predictions import ids_digest
+from speechbrain_merit.evaluation.rows import FORMAT
+from speechbrain_merit.lobes.encoder_config import encoder_config
+
+
+def header(model, test_set, batches, hparams, device, checkpoint=None):
+    """The header of an evaluation.
+
+    Arguments
+    ---------
+    model : Merit
+        The network.
+    test_set : DynamicItemDataset
+        From :func:`speechbrain_merit.data.pipeline.fixed_set`.
+    batches : list of sequences of int
+        What is scored of it, by places in the test set.
+    hparams : dict
+        Of the run.
+    device : str
+        Where the model is.
+    checkpoint : str, optional
+        Name of the checkpoint.
+
+    Returns
+    -------
+    dict
+        Plain values:
+
+        ``format`` of the file; ``labels``, ``attributes`` and ``tasks`` of the system; the size
+        ``n_experts`` of its pool, None without experts; ``checkpoint``; ``model``, a digest of its
+        settings and weights; ``settings`` of the test; number of ``rows``; ``ids``, the digest of
+        their ids; ``sources``, a digest of the folders of speech and noise; ``summary``, what the
+        head of the report says.
+    """
+    names = [test_set.data_ids[index] for batch in batches for index in batch]
+    entries = [test_set.data[name] for name in names]
+    keys = ("test_seed", "test_band_limit", "test_batch_size", "n_examples")
+    sources = [str(hparams[key]) for key in ("data_folder", "noise_test_folders", "noise_folder")]
+    found = {
+        "format": FORMAT,
+        "labels": list(hparams["labels"]),
+        "attributes": list(hparams["attributes"]),
+        "tasks": list(model.tasks),
+        "n_experts": model.integration.config.get("n_experts"),
+        "checkpoint": checkpoint,
+        "model": fingerprint(model),
+        "settings": {
+            "noise_sets": _occurring(entries, "noise_set"),
+            "test_snrs": _occurring(entries, "asked_snr_db"),
+            **{key: hparams[key] for key in keys},
+            "device": torch.device(device).type,
+        },
+        "rows": len(names),
+        "ids": ids_digest(names),
+        "sources": hashlib.sha256(json.dumps(sources).encode()).hexdigest(),
+        "summary": summary(hparams, model),
+    }
+    return json.loads(json.dumps(found))  # tuples become lists, as in what is read back
+
+
+def fingerprint(model):
+    """A digest of a network's settings and weights: equal where it gives the same output.
+
+    Example
+    -------
+    >>> from speechbrain_merit.lobes.encoders import build_encoder
+    >>> from speechbrain_merit.lobes.integration import WeightedSum
+    >>> from speechbrain_merit.lobes.merit import Merit
+    >>> encoder = build_encoder("mini")
+    >>> merit = Merit(encoder, WeightedSum(encoder.n_hidden, encoder.width))
+    >>> before = fingerprint(merit)
+    >>> with torch.no_grad():
+    ...     _ = merit.integration.weights["ser"].add_(1e-6)
+    >>> before == fingerprint(merit)
+    False
+    """
+    parts = {"level": model.level, **dict(model.named_children())}
+    settings = {
+        name: [type(part).__name__, encoder_config(part) if name == "encoder" else part.config]
+        for name, part in parts.items()
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def summary(hparams, model):
+    """What the head of the report says about the run."""
+    counts = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "of these in the encoder": sum(p.numel() for p in model.encoder.parameters()),
+    }
+    names = ("system", "corpus", "encoder", "seed", "number_of_epochs", "test_seed")
+    command = "python " + shlex.join(sys.argv)
+    return {**{name: hparams[name] for name in names}, **counts, "command": command}
+
+
+def _occurring(entries, key):
+    """The values of a key in order of appearance, None left out."""
+    return list(dict.fromkeys(e[key] for e in entries if e[key] is not None))
