@@ -64,7 +64,7 @@ def datasets(hparams):
         fixed_set(
             speech(hparams, "valid_annotation"),
             encoder,
-            FixedMixer({"valid": valid}, SAMPLE_RATE, hparams["test_seed"]),
+            FixedMixer({"valid": valid}, SAMPLE_RATE, hparams["valid_seed"]),
             [("valid", snr) for snr in hparams["valid_snrs"]],
             attributes,
         ),

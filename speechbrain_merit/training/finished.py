@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-import yaml
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
@@ -15,6 +14,7 @@ from speechbrain_merit.evaluation.calibration import fit_temperature
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.export.loading import HPARAMS
 from speechbrain_merit.export.model_card import Run, model_card
+from speechbrain_merit.training.checkpoints import whole_checkpoints
 from speechbrain_merit.training.settings import load_finished, plain_values
 
 logger = get_logger(__name__)
@@ -59,12 +59,11 @@ def write(folder, model, hparams, temperature, reason, precision="fp32", overwri
 
 def best_checkpoint(output):
     """The folder of a run's checkpoint with the highest score, or None."""
-    scores = {}
-    for path in sorted((Path(output) / "save").glob("CKPT*/CKPT.yaml")):
-        score = yaml.safe_load(path.read_text(encoding="utf-8")).get("score")
-        if score is not None:
-            scores[path.parent] = score
-    return max(scores, key=scores.get) if scores else None
+    found = whole_checkpoints(Path(output) / "save", needed=["model"])
+    scored = [checkpoint for checkpoint in found if checkpoint.meta.get("score") is not None]
+    # of two with the same score the later, as SpeechBrain has it
+    best = max(scored, key=lambda c: (c.meta["score"], c.meta["unixtime"]), default=None)
+    return None if best is None else best.path
 
 
 def temperature_of(model, valid_set, hparams, device):

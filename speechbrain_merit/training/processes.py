@@ -6,6 +6,7 @@ their gradients, which DistributedDataParallel takes, is the gradient of the joi
 """
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import os
@@ -36,7 +37,12 @@ def start(run_opts):
     Arguments
     ---------
     run_opts : speechbrain.utils.run_opts.RunOptions
-        Of the command line. Without a GPU the processes talk by gloo.
+        Of the command line.
+
+    Returns
+    -------
+    speechbrain.utils.run_opts.RunOptions
+        The same; without a GPU the processes talk by gloo.
 
     Raises
     ------
@@ -44,17 +50,18 @@ def start(run_opts):
         A machine runs more processes than it has GPUs.
     """
     if "LOCAL_RANK" not in os.environ:
-        return
+        return run_opts
     gpus = 0 if run_opts.device == "cpu" else torch.cuda.device_count()
     if gpus == 0 and "distributed_backend" not in run_opts.overridden_args:
-        run_opts.distributed_backend = "gloo"
-        run_opts.overridden_args.add("distributed_backend")
+        given = run_opts.overridden_args | {"distributed_backend"}
+        run_opts = dataclasses.replace(run_opts, distributed_backend="gloo", overridden_args=given)
     if run_opts.distributed_backend == "nccl" and int(os.environ["LOCAL_RANK"]) >= gpus:
         raise SettingsError(
             f"This machine has {gpus} GPUs for process {int(os.environ['LOCAL_RANK']) + 1}: "
             f"give torchrun --nproc_per_node={gpus}, or train.py --distributed_backend gloo."
         )
     ddp_init_group(run_opts)
+    return run_opts
 
 
 def total(values):

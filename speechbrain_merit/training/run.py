@@ -21,6 +21,7 @@ from speechbrain_merit.training.settings import (
     refuse_changes,
     take,
     user_errors,
+    write_hyperparams,
 )
 
 FROM_PREDICTIONS = "--from_predictions"
@@ -39,11 +40,12 @@ def train(arguments):
     """The run of one process."""
     with user_errors():
         hparams_file, run_opts, overrides = parse(arguments)
-        processes.start(run_opts)
+        run_opts = processes.start(run_opts)
         hparams = load(hparams_file, overrides)
         # before anything is written: another process could meet its own run's new file
         run_on_main(refuse_changes, [hparams_file, overrides, hparams])
-        sb.create_experiment_directory(hparams["output_folder"], str(hparams_file), overrides)
+        sb.create_experiment_directory(hparams["output_folder"])
+        run_on_main(write_hyperparams, [hparams_file, overrides, hparams["output_folder"]])
         run_on_main(prepare, [hparams])
         train_set, valid_set, test_set = datasets(hparams)
 

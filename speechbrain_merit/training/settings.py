@@ -9,11 +9,15 @@ from pathlib import Path
 import speechbrain as sb
 import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.corpora import SPLITS, as_text, overlay
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.values import check_values
+from speechbrain_merit.writing import write_text
+
+logger = get_logger(__name__)
 
 #: Keys that say how a run works, not what it computes: a resumed run may change them.
 RUNNING_KEYS = {
@@ -159,12 +163,20 @@ def load_finished(folder, arguments=()):
 
 
 def refuse_changes(hparams_file, overrides, hparams):
-    """Raises :class:`SettingsError` where a run would resume from one of another configuration."""
+    """Raises :class:`SettingsError` where a run would resume from one of another configuration.
+
+    Its folder may have been moved, and it may get more epochs than it had.
+    """
     earlier = Path(hparams["output_folder"]) / "hyperparams.yaml"
     if not earlier.is_file() or not any(Path(hparams["save_folder"]).glob("CKPT*")):
         return
-    with open(hparams_file, encoding="utf-8") as file:
-        new = blocks(resolve_references(file, overrides).getvalue())
+    was = plain_values(earlier) or {}
+    as_then = {**overrides, "output_folder": was.get("output_folder", hparams["output_folder"])}
+    epochs, had = hparams["number_of_epochs"], was.get("number_of_epochs")
+    more = isinstance(had, int) and epochs > had
+    if more:
+        as_then["number_of_epochs"] = had
+    new = blocks(resolved(hparams_file, as_then))
     old = blocks(earlier.read_text(encoding="utf-8"))
     changed = sorted(k for k in {*old, *new} - RUNNING_KEYS if old.get(k) != new.get(k))
     if changed:
@@ -172,6 +184,23 @@ def refuse_changes(hparams_file, overrides, hparams):
             f"{hparams['output_folder']} holds a run with other values of {', '.join(changed)}. "
             "Give another --output_folder, or delete that one, to start anew."
         )
+    if more:
+        logger.warning(
+            f"The run goes on to epoch {epochs}, where it was to end with {had}: epochs that are "
+            "past keep the learning rates they had, the rest follow the new schedule."
+        )
+
+
+def resolved(hparams_file, overrides):
+    """The text of a YAML with its references resolved and the user's values in it."""
+    with open(hparams_file, encoding="utf-8") as file:
+        return resolve_references(file, overrides).getvalue()
+
+
+def write_hyperparams(hparams_file, overrides, folder):
+    """Writes what a run is made of into its folder, whole: it is read when the run resumes."""
+    head = f"# Made from {Path(hparams_file).resolve()}\n# yamllint disable\n"
+    write_text(Path(folder) / "hyperparams.yaml", head + resolved(hparams_file, overrides))
 
 
 def blocks(text):
