@@ -12,9 +12,12 @@ from speechbrain_merit.evaluation.attributes import attribute_scores
 from speechbrain_merit.evaluation.emotion import emotion_scores
 from speechbrain_merit.evaluation.enhancement import SCORE_KEYS, mean_scores
 from speechbrain_merit.evaluation.rows import heads
-from speechbrain_merit.evaluation.significance import bootstrap_f1
+from speechbrain_merit.evaluation.significance import f1_interval
 
-EMOTION_KEYS = ("f1_macro", "f1_macro_ci", "f1_micro", "uar", "recall", "confusion", "ece")
+EMOTION_KEYS = (
+    *("f1_macro", "f1_macro_ci", "f1_macro_ci_reason", "f1_micro"),
+    *("uar", "recall", "confusion", "ece"),
+)
 ENHANCEMENT_KEYS = (*SCORE_KEYS, "pesq_failed")
 
 
@@ -133,8 +136,9 @@ class Conditions:
         names = list(self.speakers)
         speakers = [names[int(number)] for number in table[:, 0]]
         predicted = probabilities.argmax(axis=1)
-        interval = bootstrap_f1(truth, predicted, speakers, len(self.labels))
+        interval = f1_interval(truth, predicted, speakers, len(self.labels))
         return {
             **emotion_scores(truth, probabilities, self.labels),
-            "f1_macro_ci": list(interval),
+            "f1_macro_ci": None if interval.low is None else [interval.low, interval.high],
+            "f1_macro_ci_reason": interval.reason,
         }

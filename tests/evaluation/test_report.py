@@ -176,6 +176,23 @@ def test_markdown_has_a_row_for_each_condition_with_noisy_values(full):
     assert "−5.0" in lines[3] and "inf" not in "".join(lines)
 
 
+def test_a_score_without_an_interval_shows_a_dash_and_the_reason(tmp_path):
+    reason = "2 speakers do not tell how speakers differ"
+    rows = some_rows()
+    rows[1].update(f1_macro_ci=None, f1_macro_ci_reason=reason)
+    text = tables.to_markdown(rows)
+    assert "0.750 [–]" in text and "0.750 [0.60, 0.85]" in text
+    assert f"[–], no interval: {reason}." in text
+    assert reason not in tables.to_markdown(some_rows())
+    assert reason in tables.to_markdown(some_rows(), {"one corpus": rows})
+    line = list(csv.DictReader(io.StringIO(tables.to_csv(rows))))[1]
+    assert line["f1_macro_ci_low"] == "" and line["f1_macro_ci_reason"] == reason
+    page = write_report(tmp_path, rows, [], [], [], {}).read_text(encoding="utf-8")
+    assert f"No interval of F1-macro: {reason}." in page
+    band = figures.metric_against_snr(rows, "f1_macro").axes[0].collections[0]
+    assert set(band.get_paths()[0].vertices[:, 0]) == {5}  # and not −5 dB
+
+
 def test_a_bar_in_a_name_does_not_break_the_table():
     text = tables.to_markdown([a_row("a|b\nc", 0)])
     assert "a\\|b c, 0 dB" in text

@@ -69,8 +69,9 @@ def metric_against_snr(rows, key):
         if any(row.get(noisy_key) is not None for row in own):
             style.update(linestyle="--", linewidth=1.2, alpha=0.8)
             axes.plot(snrs, _values(own, noisy_key), label=plain(f"{name}, noisy input"), **style)
-        if key == "f1_macro" and all(row.get("f1_macro_ci") for row in own):
-            low, high = np.array([row["f1_macro_ci"] for row in own], dtype=float).T
+        if key == "f1_macro" and any(row.get("f1_macro_ci") for row in own):
+            ends = [row.get("f1_macro_ci") or (np.nan, np.nan) for row in own]
+            low, high = np.array(ends, dtype=float).T
             axes.fill_between(snrs, low, high, color=colour, alpha=0.13, linewidth=0)
     for row in rows:
         if row["noise_set"] is None and row.get(key) is not None:

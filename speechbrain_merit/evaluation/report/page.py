@@ -181,6 +181,7 @@ def _page(rows, by_corpus, examples, expert_use, pictures, audio, summary):
         command=summary.get("command"),
         headline=tables.headline(rows),
         by_corpus={name: tables.headline(own) for name, own in by_corpus.items()},
+        no_interval=tables.why_no_interval(rows, by_corpus),
         detail=tables.detail(rows),
         metrics={key: title for key, title, _ in figures.METRICS if key in pictures},
         confusions=[name for name in pictures if name.startswith("confusion_")],

@@ -200,16 +200,42 @@ def to_markdown(rows, by_corpus=None):
     | --- | --- | --- |
     | street, 0 dB | – | 2.00 (1.50) |
     <BLANKLINE>
-    After F1-macro, its 95 % bootstrap interval; in round brackets, the noisy input.
+    After F1-macro, its 95 % interval over speakers; in round brackets, the noisy input.
     <BLANKLINE>
     """
     lines = _markdown_table(rows)
     for name, own in (by_corpus or {}).items():
         lines += ["", f"## {_markdown(name)}", "", *_markdown_table(own)]
-    note = "After F1-macro, its 95 % bootstrap interval; in round brackets, the noisy input."
+    note = "After F1-macro, its 95 % interval over speakers; in round brackets, the noisy input."
+    if reasons := why_no_interval(rows, by_corpus):
+        note += f" [{ABSENT}], no interval: {'; '.join(reasons)}."
     if by_corpus:
         note = f"The first table takes {', '.join(map(_markdown, by_corpus))} together. {note}"
     return "\n".join([*lines, "", note, ""])
+
+
+def why_no_interval(rows, by_corpus=None):
+    """The reasons, each once, why rows give no interval of their F1-macro.
+
+    Arguments
+    ---------
+    rows : list of dict
+        One for each condition.
+    by_corpus : dict, optional
+        `{corpus: rows}`.
+
+    Returns
+    -------
+    list of str
+        Empty where every F1-macro has its interval.
+
+    Example
+    -------
+    >>> why_no_interval([{"f1_macro": 1.0, "f1_macro_ci_reason": "all speakers score alike"}])
+    ['all speakers score alike']
+    """
+    every = [row for own in [rows, *(by_corpus or {}).values()] for row in own]
+    return list(dict.fromkeys(filter(None, (row.get("f1_macro_ci_reason") for row in every))))
 
 
 def condition(row):
@@ -291,6 +317,8 @@ def _aside(row, key, decimals):
     if key == "f1_macro" and row.get("f1_macro_ci") is not None:
         low, high = row["f1_macro_ci"]
         return f"[{number(low, 2)}, {number(high, 2)}]"
+    if key == "f1_macro" and row.get("f1_macro_ci_reason"):
+        return f"[{ABSENT}]"
     noisy = row.get(f"{key}_noisy")
     return "" if noisy is None else number(noisy, decimals)
 
