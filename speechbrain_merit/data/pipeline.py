@@ -80,18 +80,6 @@ def batches_by_duration(dataset, max_seconds, crop_seconds=None, seed=0):
     )
 
 
-def whole_batches(n_items, batch_size):
-    """The indices of a set in its order, in batches, the last one smaller perhaps.
-
-    Example
-    -------
-    >>> whole_batches(5, 2)
-    [[0, 1], [2, 3], [4]]
-    """
-    starts = range(0, n_items, batch_size)
-    return [list(range(i, min(i + batch_size, n_items))) for i in starts]
-
-
 def fixed_set(entries, encoder, mixer, conditions, attributes=()):
     """The dataset for validation and test: every utterance under every condition, longest first.
 

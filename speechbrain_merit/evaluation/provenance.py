@@ -58,6 +58,7 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
             "test_snrs": _occurring(entries, "asked_snr_db"),
             **{key: hparams[key] for key in keys},
             "device": torch.device(device).type,
+            "temperature": hparams.get("temperature", 1.0),
         },
         "rows": len(names),
         "ids": ids_digest(names),

@@ -45,7 +45,8 @@ def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None
         From :func:`speechbrain_merit.data.pipeline.fixed_set`.
     hparams : dict
         Of the run: ``labels``, ``attributes``, ``output_folder``, ``train_log``,
-        ``test_batch_size``, ``num_workers``, ``n_jobs``, ``n_examples`` and what
+        ``test_batch_size``, ``num_workers``, ``n_jobs``, ``n_examples``, of the calibration
+        ``temperature`` (1 without it), and what
         :func:`~speechbrain_merit.evaluation.provenance.header` names.
     device : str
         Where the model is.
@@ -140,15 +141,16 @@ class Output(NamedTuple):
     experts: dict
 
 
-def whole_batches(n, size):
-    """Places 0 … n − 1 of a test set in batches.
+def whole_batches(n_items, batch_size):
+    """The indices of a set in its order, in batches, the last one smaller perhaps.
 
     Example
     -------
     >>> whole_batches(5, 2)
-    [range(0, 2), range(2, 4), range(4, 5)]
+    [[0, 1], [2, 3], [4]]
     """
-    return [range(first, min(first + size, n)) for first in range(0, n, size)]
+    starts = range(0, n_items, batch_size)
+    return [list(range(i, min(i + batch_size, n_items))) for i in starts]
 
 
 @torch.no_grad()
@@ -164,7 +166,7 @@ def predict(model, test_set, batches, hparams, device):
     batches : list of sequences of int
         Places in the test set; those of one batch are heard together.
     hparams : dict
-        ``labels`` and ``num_workers``.
+        ``labels``, ``num_workers`` and ``temperature``.
     device : str
         Where the model is.
 
@@ -173,6 +175,7 @@ def predict(model, test_set, batches, hparams, device):
     Output
     """
     model.eval()
+    temperature = hparams.get("temperature", 1.0)
     loader = DataLoader(
         test_set,
         batch_sampler=batches,
@@ -209,7 +212,7 @@ def predict(model, test_set, batches, hparams, device):
                 "measured_snr_db": measured_snr(waves),
                 "probabilities": None
                 if output.logits is None
-                else output.logits[i].float().softmax(dim=-1).tolist(),
+                else (output.logits[i].float() / temperature).softmax(dim=-1).tolist(),
                 "attributes": attribute_values(batch, output, i),
                 "scores": None,
                 "frames": frames[i],

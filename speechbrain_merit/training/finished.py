@@ -1,5 +1,6 @@
 """From a finished run to a pretrained folder: ``RESULTS/pretrained``, and ``merit export``."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -16,10 +17,12 @@ from speechbrain_merit.export.loading import HPARAMS
 from speechbrain_merit.export.model_card import Run, model_card
 from speechbrain_merit.training.checkpoints import whole_checkpoints
 from speechbrain_merit.training.settings import load_finished, plain_values
+from speechbrain_merit.writing import write_text
 
 logger = get_logger(__name__)
 
 FOLDER = "pretrained"
+TEMPERATURE = "temperature.json"  # in a run's save folder
 
 
 def export_trained(model, valid_set, hparams, device):
@@ -38,7 +41,7 @@ def export_trained(model, valid_set, hparams, device):
     """
     if not if_main_process():
         return
-    temperature, reason = temperature_of(model, valid_set, hparams, device)
+    temperature, reason = calibrate(model, valid_set, hparams, device)
     write(Path(hparams["output_folder"]) / FOLDER, model, hparams, temperature, reason)
 
 
@@ -64,6 +67,54 @@ def best_checkpoint(output):
     # of two with the same score the later, as SpeechBrain has it
     best = max(scored, key=lambda c: (c.meta["score"], c.meta["unixtime"]), default=None)
     return None if best is None else best.path
+
+
+def calibrate(model, valid_set, hparams, device):
+    """The temperature of the best checkpoint, which the model has loaded; fitted once and kept.
+
+    Scores, tables and the exported folder are all of this one, in ``save/temperature.json``.
+
+    Returns
+    -------
+    tuple
+        Temperature, and why it is 1 where it could not be fitted, otherwise None.
+    """
+    kept = kept_temperature(hparams["output_folder"])
+    if kept is not None:
+        return kept
+    temperature, reason = temperature_of(model, valid_set, hparams, device)
+    best = best_checkpoint(hparams["output_folder"])
+    facts = {"checkpoint": best and best.name, "temperature": temperature, "reason": reason}
+    path = Path(hparams["output_folder"]) / "save" / TEMPERATURE
+    write_text(path, json.dumps(facts, indent=1) + "\n")
+    return temperature, reason
+
+
+def kept_temperature(output):
+    """Temperature and reason that `calibrate` kept in a run's folder, or None.
+
+    What is of another checkpoint is passed over; so is a failure, as recordings may be back.
+    """
+    best = best_checkpoint(output)
+    try:
+        facts = json.loads((Path(output) / "save" / TEMPERATURE).read_text(encoding="utf-8"))
+        found = facts["checkpoint"], float(facts["temperature"]), facts["reason"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found[1:] if best and found[0] == best.name and found[2] is None else None
+
+
+def calibrate_finished(model, hparams, device):
+    """As `calibrate`, of a run that is over: where it kept none, fitted again and not written."""
+    kept = kept_temperature(hparams["output_folder"])
+    if kept is not None:
+        return kept
+    try:
+        valid_set = datasets({**hparams, "skip_test": True})[1]
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning(f"Not calibrated: {error}")
+        return 1.0, "the validation recordings could not be read"
+    return temperature_of(model, valid_set, hparams, device)
 
 
 def temperature_of(model, valid_set, hparams, device):
@@ -158,9 +209,4 @@ def loaded(results):
     except SettingsError as error:
         raise ValueError(str(error)) from error
     model = hparams["model"].eval()
-    try:
-        valid_set = datasets(hparams)[1]
-    except (OSError, ValueError, KeyError, SettingsError) as error:
-        logger.warning(f"Not calibrated: {error}")
-        return hparams, model, 1.0, "the validation recordings could not be read"
-    return (hparams, model, *temperature_of(model, valid_set, hparams, "cpu"))
+    return (hparams, model, *calibrate_finished(model, hparams, "cpu"))

@@ -7,12 +7,17 @@ from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_merit.data.datasets import datasets, fixed_test_set, prepare, prepare_noise
-from speechbrain_merit.data.pipeline import batches_by_duration, whole_batches
+from speechbrain_merit.data.pipeline import batches_by_duration
 from speechbrain_merit.errors import SettingsError
-from speechbrain_merit.evaluation.run import FOLDER, evaluate, report
+from speechbrain_merit.evaluation.run import FOLDER, evaluate, report, whole_batches
 from speechbrain_merit.training import processes
 from speechbrain_merit.training.brain import MeritBrain
-from speechbrain_merit.training.finished import export_trained
+from speechbrain_merit.training.finished import (
+    calibrate,
+    calibrate_finished,
+    export_trained,
+    kept_temperature,
+)
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.settings import (
     load,
@@ -68,6 +73,8 @@ def train(arguments):
         valid_loader_kwargs={"batch_sampler": valid_batches, **loader},
     )
     brain.on_evaluate_start(max_key="score")
+    run_on_main(calibrate, [brain.model, valid_set, hparams, brain.device])
+    hparams["temperature"], _ = kept_temperature(hparams["output_folder"]) or (1.0, None)
     if not hparams["skip_test"]:
         evaluate(brain.model, test_set, hparams, brain.device, *scoring(hparams, run_opts))
     export_trained(brain.model, valid_set, hparams, brain.device)
@@ -118,4 +125,5 @@ def score(arguments):
         test_set = fixed_test_set(hparams, prepare_noise(hparams))
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
     model = hparams["model"].to(device)
+    hparams["temperature"], _ = calibrate_finished(model, hparams, device)
     return evaluate(model, test_set, hparams, device, *scoring(hparams, run_opts))

@@ -15,8 +15,8 @@ from speechbrain.nnet.schedulers import LinearScheduler
 from speechbrain.utils.epoch_loop import EpochCounter
 from tiny import WIDTH, tiny_merit
 
-from speechbrain_merit.data.pipeline import whole_batches
 from speechbrain_merit.evaluation.report.curves import read_curves
+from speechbrain_merit.evaluation.run import whole_batches
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.training import processes as run
 from speechbrain_merit.training.brain import MeritBrain

@@ -14,7 +14,9 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.datasets import datasets, prepare
 from speechbrain_merit.errors import MeritError
+from speechbrain_merit.evaluation.emotion import calibration_error
 from speechbrain_merit.evaluation.report.curves import read_curves
+from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.settings import load, parse
@@ -191,6 +193,18 @@ def test_the_training_log_holds_losses_metrics_and_routing(trained):
     assert last["valid score"] == pytest.approx(score, abs=1e-3)
 
 
+def test_scores_are_of_the_temperature_that_is_exported(trained, corpus):
+    kept = json.loads((trained / "save" / "temperature.json").read_text())
+    exported = MeritInterface.from_hparams(trained / "pretrained")
+    assert exported.hparams.temperature == kept["temperature"] != 1
+    rows = json.loads((trained / "evaluation" / "metrics.json").read_text())
+    paths = sorted((corpus / "speech").glob("test_*.wav"))
+    truth = [LABELS.index(path.stem.split("_")[1]) for path in paths]
+    waves = [torch.from_numpy(sf.read(path, dtype="float32")[0]) for path in paths]
+    heard = torch.cat([exported.classify_batch(wave[None])[0] for wave in waves])
+    assert rows[0]["ece"] == pytest.approx(calibration_error(truth, heard), abs=1e-3)
+
+
 def test_scoring_again_gives_the_same_numbers(trained):
     first = json.loads((trained / "evaluation" / "metrics.json").read_text())
     recipe.score([str(trained)])
@@ -246,6 +260,9 @@ def test_scoring_works_where_the_run_was_moved(trained, tmp_path, corpus):
     moved = shutil.copytree(trained, tmp_path / "moved")
     rows = recipe.score([str(moved), "--test_snrs", "[5, 20]"])
     assert [row["snr_db"] for row in rows] == [None, 5, 20]
+    (moved / "save" / "temperature.json").unlink()  # of a run that kept none it is fitted again
+    clean = recipe.score([str(moved), "--test_snrs", "[5]"])[0]
+    assert clean["ece"] == pytest.approx(rows[0]["ece"], abs=1e-4)
     assert rows[1]["si_sdr_noisy"] == pytest.approx(5, abs=0.1)
 
 
