@@ -79,6 +79,24 @@ def test_si_sdr_is_that_of_the_metrics_and_ignores_zero_padding():
     assert si_sdr(*padded).tolist() == pytest.approx(values.tolist(), abs=1e-4)
 
 
+@pytest.mark.parametrize("offsets", [(0.0, 0.0), (0.3, 0.0), (0.0, -0.3), (2.0, -5.0)])
+def test_loss_and_report_have_one_si_sdr_for_waves_with_dc_and_padding(offsets):
+    clean, noise = speech_and_orthogonal_noise(4000)
+    estimate = 0.7 * clean + clean.roll(1, dims=-1) + 0.5 * noise + offsets[0]
+    clean = clean + offsets[1]
+    counts = [4000, 2400, 1000]
+    reported = [
+        metrics.si_sdr(c[:count].numpy(), e[:count].numpy())
+        for c, e, count in zip(clean, estimate, counts)
+    ]
+    lengths = torch.tensor(counts) / 4000
+    padded = [with_garbage(wave, counts) for wave in (estimate, clean)]
+    assert si_sdr(*padded, lengths).tolist() == pytest.approx(reported, abs=1e-3)
+    # a constant is no distortion
+    bare = si_sdr(estimate - offsets[0], clean - offsets[1], lengths)
+    assert bare.tolist() == pytest.approx(reported, abs=1e-3)
+
+
 def test_si_sdr_of_a_perfect_or_silent_estimate_is_finite_with_its_gradient():
     clean, _ = speech_and_orthogonal_noise()
     for estimate in (clean.clone(), torch.zeros_like(clean)):
