@@ -1,6 +1,7 @@
 """The road of scoring: predict → score → rows of predictions → tables, figures, report."""
 
 import math
+import os
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from speechbrain_merit.evaluation import predictions, provenance
 from speechbrain_merit.evaluation.conditions import Conditions
 from speechbrain_merit.evaluation.enhancement import score_utterances
+from speechbrain_merit.evaluation.parallel import processes
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.report.examples import (
     delete_examples,
@@ -29,13 +30,34 @@ from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
 logger = get_logger(__name__)
 
 FOLDER = "evaluation"
+FEW = 32  # utterances, which this process scores before a worker has started
 
 
-def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None):
+class Alone:
+    """The processes of an evaluation, where there is one; of several, they say the same by rank."""
+
+    @staticmethod
+    def rank():
+        """The number of this process, from 0."""
+        return 0
+
+    @staticmethod
+    def count():
+        """How many there are."""
+        return 1
+
+    @staticmethod
+    def gather(value):
+        """What each of them gives, once all have."""
+        return [value]
+
+
+def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None, team=Alone):
     """Scores a model under every condition of a test set and writes the report.
 
     Each row is written to ``evaluation/predictions.jsonl`` as it is scored. An interrupted
-    evaluation of the same model under the same settings goes on where it was.
+    evaluation of the same model under the same settings goes on where it was. Of several processes
+    each scores every n-th batch into a file of its own; the first one joins them.
 
     Arguments
     ---------
@@ -54,36 +76,67 @@ def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None
         Name of the checkpoint that the model was read from.
     max_batches : int, optional
         Only so many batches are scored, to see whether all works.
+    team : module or class
+        The processes that share the work, such as :mod:`speechbrain_merit.training.processes`.
 
     Returns
     -------
     list
         A dict a condition, also written to ``<output_folder>/evaluation/metrics.json``. Where the
         test set joins several corpora, ``metrics_by_corpus.json`` beside it holds such a list for
-        each.
+        each. Of several processes, all but the first give an empty one.
     """
-    if not if_main_process():
-        return []
     folder = Path(hparams["output_folder"]) / FOLDER
     file = folder / predictions.PREDICTIONS
     batches = whole_batches(len(test_set), hparams["test_batch_size"])[:max_batches]
     header = provenance.header(model, test_set, batches, hparams, device, checkpoint)
+    if team.count() > 1:
+        shares = [file.with_suffix(f".{rank}.jsonl") for rank in range(team.count())]
+        own = batches[team.rank() :: team.count()]
+        score_batches(model, test_set, own, shares[team.rank()], header, hparams, device, team)
+        team.gather(None)  # all are done
+        if team.rank():
+            return []
+        predictions.write_predictions(file, *predictions.merge_predictions(shares))
+        for share in shares:
+            share.unlink()
+    else:
+        score_batches(model, test_set, batches, file, header, hparams, device)
+    return report(folder, hparams["train_log"])
+
+
+def score_batches(model, test_set, batches, file, header, hparams, device, team=Alone):
+    """Scores batches of a test set into a file of predictions, from where it was interrupted on."""
+    folder = file.parent
     done = predictions.resume(file, header, batches)
-    if done == len(batches):
+    if done == len(batches) and team.count() == 1:
         logger.info(f"{file} is complete: scored anew. --from_predictions True would only read it.")
         done = predictions.begin(file, header)
-    if done == 0:
+    if done == 0 and team.rank() == 0:
         delete_examples(folder)
+    team.gather(None)  # none is written before the old ones are gone
 
     left = batches[done:]
     outputs = predict(model, test_set, left, hparams, device)
     wanted = example_ids(test_set, batches, hparams["labels"], hparams["n_examples"])
     outputs = examples_kept(outputs, folder, wanted)
+    n_utterances = sum(map(len, left))
     # a few are scored before a worker has started
-    n_jobs = hparams["n_jobs"] if max_batches is None else 0
-    rows = scored(outputs, "se" in model.tasks, n_jobs, sum(map(len, left)))
+    n_jobs = 0 if n_utterances < FEW else own_share(hparams["n_jobs"], team)
+    rows = scored(outputs, "se" in model.tasks, n_jobs, n_utterances)
     predictions.append(file, header, rows)
-    return report(folder, hparams["train_log"])
+
+
+def own_share(n_jobs, team):
+    """The workers of one process of several on a machine: of −1, its part of the cores.
+
+    Example
+    -------
+    >>> own_share(4, Alone), own_share(0, Alone)
+    (4, 0)
+    """
+    here = min(team.count(), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return max(1, processes(n_jobs) // here) if n_jobs < 0 else n_jobs
 
 
 def report(folder, train_log):

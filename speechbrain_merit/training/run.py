@@ -76,7 +76,8 @@ def train(arguments):
     run_on_main(calibrate, [brain.model, valid_set, hparams, brain.device])
     hparams["temperature"], _ = kept_temperature(hparams["output_folder"]) or (1.0, None)
     if not hparams["skip_test"]:
-        evaluate(brain.model, test_set, hparams, brain.device, *scoring(hparams, run_opts))
+        best = scoring(hparams, run_opts)
+        evaluate(brain.model, test_set, hparams, brain.device, *best, team=processes)
     export_trained(brain.model, valid_set, hparams, brain.device)
 
 
@@ -118,12 +119,20 @@ def score(arguments):
                 "tables and report of what was scored, and scores nothing."
             )
         return report(folder / FOLDER, folder / TRAIN_LOG)
+    with processes.one_voice():
+        return score_finished(folder, arguments[1:])
+
+
+def score_finished(folder, arguments):
+    """Scores the best checkpoint of the run in a folder; ``arguments`` go over its YAML."""
     with user_errors():
         if not (folder / "hyperparams.yaml").is_file():
             raise SettingsError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
-        hparams, run_opts = load_finished(folder, arguments[1:])
-        test_set = fixed_test_set(hparams, prepare_noise(hparams))
+        hparams, run_opts = load_finished(folder, arguments)
+        run_opts = processes.start(run_opts)
+        run_on_main(prepare_noise, [hparams])
+        test_set = fixed_test_set(hparams, prepare_noise({**hparams, "skip_prep": True}))
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
     model = hparams["model"].to(device)
     hparams["temperature"], _ = calibrate_finished(model, hparams, device)
-    return evaluate(model, test_set, hparams, device, *scoring(hparams, run_opts))
+    return evaluate(model, test_set, hparams, device, *scoring(hparams, run_opts), team=processes)

@@ -15,13 +15,14 @@ from speechbrain.nnet.schedulers import LinearScheduler
 from speechbrain.utils.epoch_loop import EpochCounter
 from tiny import WIDTH, tiny_merit
 
+from speechbrain_merit.evaluation.predictions import PREDICTIONS, read_predictions
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.run import whole_batches
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.training import processes as run
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.checkpoints import Checkpointer
-from speechbrain_merit.training.run import training_batches
+from speechbrain_merit.training.run import score, training_batches
 from tests.training.test_run import arguments, corpus  # noqa: F401 (a fixture)
 
 LABELS = ["angry", "sad", "happy", "neutral"]
@@ -316,6 +317,18 @@ def test_torchrun_trains_scores_and_exports(corpus, tmp_path):  # noqa: F811
     assert [epoch["epoch"] for epoch in read_curves(tmp_path / "run" / "train_log.txt")] == [1, 2]
     assert (tmp_path / "run" / "evaluation" / "report.html").is_file()
     assert (tmp_path / "run" / "pretrained" / "hyperparams.yaml").is_file()
+
+    # each process has scored its batches: the same rows, in order, as one process makes
+    folder = tmp_path / "run" / "evaluation"
+    assert not list(folder.glob("predictions.?.jsonl"))
+    shared = list(read_predictions(folder / PREDICTIONS)[1])
+    score([str(tmp_path / "run"), "--device", "cpu"])
+    alone = list(read_predictions(folder / PREDICTIONS)[1])
+    assert [row["id"] for row in shared] == [row["id"] for row in alone]
+    assert [row["scores"].keys() for row in shared] == [row["scores"].keys() for row in alone]
+    for ours, theirs in zip(shared, alone):
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-6)
+        assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-6)
 
 
 @pytest.mark.parametrize("where", ["settings", "preparation", "training"])
