@@ -80,7 +80,7 @@ angry, sad, happy, neutral, fearful, disgust.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS.values()), "CREMA-D")
+    check_labels(labels, list(EMOTIONS.values()), "CREMA-D", merge_labels)
     root = check_folder(data_folder, SOURCE)
     audio = root / "AudioWAV" if (root / "AudioWAV").is_dir() else root
     found = named_files("CREMA-D", [audio], NAME, "1001_DFA_ANG_XX.wav", SOURCE)

@@ -78,7 +78,7 @@ sad, happy, neutral, bored, disgust, fearful.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS.values()), "EmoDB")
+    check_labels(labels, list(EMOTIONS.values()), "EmoDB", merge_labels)
     root = check_folder(data_folder, SOURCE)
     audio = root / "wav" if (root / "wav").is_dir() else root
     utterances = {

@@ -8,8 +8,9 @@ Download: https://github.com/snehadas/EmoTale
 import re
 from pathlib import Path
 
-from speechbrain_merit.data.listing import check_folder, named_files, scale_attribute, table_rows
+from speechbrain_merit.data.listing import UNRATED, check_folder, named_files, table_rows
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
+from speechbrain_merit.data.ratings import PublishedRatings
 from speechbrain_merit.data.splits import cross_validate, split_by_speaker
 from speechbrain_merit.errors import PreparationError
 
@@ -77,7 +78,7 @@ angry, sad, happy, neutral, bored.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS.values()), "EmoTale")
+    check_labels(labels, list(EMOTIONS.values()), "EmoTale", merge_labels)
     root = check_folder(data_folder, SOURCE)
     table = root / "annotations.csv"
     if not table.is_file():
@@ -116,7 +117,7 @@ def read_ratings(table):
     -------
     dict
         ``{id: {"arousal", "valence", "dominance", "raters", "agreement"}}``; what no rater gave is
-        left out.
+        left out, and so is a rating outside 1 … 5.
 
     Raises
     ------
@@ -131,32 +132,34 @@ def read_ratings(table):
     >>> read_ratings(table)
     {'DK_001_A_1': {'arousal': 0.875, 'raters': 2, 'agreement': 0.5}}
     """
-    ratings = {}
+    ratings, fields, scaled = {}, {}, PublishedRatings("EmoTale", LOWEST, HIGHEST)
     for row in table_rows(table, ["file"]):
-        place = f"{table}, line {row['line']}"
+        place = f"{table}, line {row.pop('line')}"
         name = Path(row["file"]).stem
         match = NAME.fullmatch(name)
         if match is None:
             raise PreparationError(f"{place}: {row['file']!r} is not named like DK_001_A_1.wav.")
-        if name in ratings:
-            raise PreparationError(f"{place}: {name} is there a second time.")
+        if name in fields:
+            if fields[name] != row:
+                raise PreparationError(f"{place}: {name} is there a second time, and otherwise.")
+            continue
+        fields[name] = row
         if row.get("gt_emotion", match[3]) != match[3]:
             raise PreparationError(f"{place}: {name} has the emotion {row['gt_emotion']!r}.")
         given = {letter: [] for letter in (*ATTRIBUTES, "cat")}
         for column, value in row.items():
             rating = RATING.fullmatch(str(column))
-            if rating and value:
+            if rating and value.lower() not in UNRATED:
                 given[rating[1]].append((column, value))
         ratings[name] = {}
         for letter, attribute in ATTRIBUTES.items():
-            values = [
-                scale_attribute(value, LOWEST, HIGHEST, f"{place}: {column}")
-                for column, value in given[letter]
-            ]
+            values = [scaled(value, f"{place}: {column}") for column, value in given[letter]]
+            values = [value for value in values if value is not None]
             if values:
                 ratings[name][attribute] = round(sum(values) / len(values), 6)
         chosen = [value for _, value in given["cat"]]
         if chosen:
             ratings[name]["raters"] = len(chosen)
             ratings[name]["agreement"] = round(chosen.count(match[3]) / len(chosen), 4)
+    scaled.report()
     return ratings

@@ -10,8 +10,10 @@ import re
 from pathlib import Path
 
 from speechbrain_merit.audio.inspection import find_audio
-from speechbrain_merit.data.listing import check_folder, decode, scale_attribute
+from speechbrain_merit.data.code_pages import decode
+from speechbrain_merit.data.listing import check_folder
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
+from speechbrain_merit.data.ratings import PublishedRatings
 from speechbrain_merit.data.splits import cross_validate, split_by_speaker
 from speechbrain_merit.errors import PreparationError
 
@@ -53,7 +55,8 @@ def prepare_iemocap(
     """Writes the manifests of IEMOCAP, leaving one session out, for the emotions asked for.
 
     Turns with another emotion, or on whose emotion raters did not agree, are left out and counted.
-    Rows also hold arousal (activation), valence and dominance, scaled from 1 … 5 to 0 … 1.
+    Rows also hold arousal (activation), valence and dominance, scaled from 1 … 5 to 0 … 1. The few
+    that are published outside that scale are left out and counted: the turn is not rated there.
 
     Arguments
     ---------
@@ -89,21 +92,22 @@ angry, sad, happy, neutral, excited, frustrated, fearful, surprised, disgust.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS.values()), "IEMOCAP")
+    check_labels(labels, list(EMOTIONS.values()), "IEMOCAP", merge_labels)
     root = check_folder(data_folder, SOURCE)
     release = root / "IEMOCAP_full_release"
     base = release if release.is_dir() else root
     sessions = sorted(base.glob("Session[1-5]"))
-    turns = {}
+    turns, scaled = {}, PublishedRatings("IEMOCAP", LOWEST, HIGHEST)
     for session in sessions:
         # The folders below hold each rater's own labels; what macOS adds begins with a dot.
         for path in sorted((session / "dialog" / "EmoEvaluation").glob("Ses*.txt")):
-            _add_turns(turns, path)
+            _add_turns(turns, path, scaled)
     if not turns:
         raise FileNotFoundError(
             f"data_folder: {root} has no Session1/dialog/EmoEvaluation/Ses01F_impro01.txt and the "
             f"like with turns in them. {SOURCE}."
         )
+    scaled.report()
     folders = [session / "sentences" / "wav" for session in sessions]
     recordings = {
         path.stem: path for folder in folders if folder.is_dir() for path in find_audio(folder)
@@ -120,8 +124,8 @@ angry, sad, happy, neutral, excited, frustrated, fearful, surprised, disgust.
     prepare_speech("IEMOCAP", root, manifests, rows, labels)
 
 
-def _add_turns(turns, path):
-    """Adds {id: row} of the turns of one dialogue."""
+def _add_turns(turns, path, scaled):
+    """Adds {id: row} of the turns of one dialogue; `scaled` reads its ratings."""
     for number, line in enumerate(decode(path.read_bytes()).splitlines(), 1):
         if not line.startswith("["):
             continue  # a heading, or what each rater said
@@ -138,9 +142,10 @@ def _add_turns(turns, path):
         if turn[1] in turns:
             raise PreparationError(f"{place}: {turn[1]} is there a second time.")
         values = zip(ATTRIBUTES, turn.groups()[2:])
+        values = {name: scaled(text, f"{place}: {name}") for name, text in values}
         turns[turn[1]] = {
             "emo": emotion,
             "spk_id": f"Ses0{name[1]}{name[2]}",
             "gender": {"F": "female", "M": "male"}[name[2]],
-            **{a: scale_attribute(v, LOWEST, HIGHEST, f"{place}: {a}") for a, v in values},
+            **{name: value for name, value in values.items() if value is not None},
         }

@@ -13,7 +13,9 @@ from collections import Counter
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES
-from speechbrain_merit.data.listing import decode, scale_attribute, some, table_rows
+from speechbrain_merit.data.code_pages import decode
+from speechbrain_merit.data.listing import UNRATED, some, table_rows
+from speechbrain_merit.data.ratings import PublishedRatings
 from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
@@ -47,7 +49,6 @@ SPLITS = {
     "test2": "Test2",
     "test3": "Test3",  # its labels are not published
 }
-UNKNOWN = {"", "unknown", "nan", "none"}
 RATED = re.compile(r"\b([AVD]):\s*([\d.]+)")  # in the column EmoDetail
 
 
@@ -66,7 +67,7 @@ def read_consensus(path, partitions=None):
     dict
         ``{id: {"split", "emo", "spk_id", "gender", and "arousal", "valence", "dominance"}}``;
         ``emo`` is an emotion or a reason why there is none; an attribute is left out where there
-        is none.
+        is none, or one outside 1 … 7.
 
     Raises
     ------
@@ -83,12 +84,17 @@ def read_consensus(path, partitions=None):
     """
     split_of = {} if partitions is None else read_partitions(partitions)
     utterances, lines, homeless = {}, {}, []
+    scaled = PublishedRatings("MSP-Podcast", LOWEST, HIGHEST)
     for row in table_rows(path, ["FileName"]):
-        place = f"{path}, line {row['line']}"
+        line = row.pop("line")
+        place = f"{path}, line {line}"
         key = _identify(row["FileName"], place)
-        if key in utterances:
-            raise PreparationError(f"{place}: {key} stands in line {lines[key]} already.")
-        lines[key] = row["line"]
+        if key in lines:
+            first, same = lines[key]
+            if same != hash(tuple(row.items())):
+                raise PreparationError(f"{place}: {key} stands in line {first} already.")
+            continue
+        lines[key] = line, hash(tuple(row.items()))
         if row.get("Split_Set"):
             split = _split(row["Split_Set"], place)
         else:
@@ -96,7 +102,7 @@ def read_consensus(path, partitions=None):
         if split is None:
             homeless.append(key)
         speaker = re.sub(r"\.0$", "", row.get("SpkrID", ""))  # as spreadsheets write a number
-        if speaker.lower() in UNKNOWN:
+        if speaker.lower() in UNRATED:
             # Not one person; no speaker can be told to be in two splits by it.
             speaker = f"unknown_{split}_{key.rpartition('_')[0] or key}"
         gender = row.get("Gender", "").lower()
@@ -104,9 +110,10 @@ def read_consensus(path, partitions=None):
             "split": split,
             "emo": _emotion(row, place),
             "spk_id": speaker,
-            "gender": "unknown" if gender in UNKNOWN else gender,
-            **_attributes(row, place),
+            "gender": "unknown" if gender in UNRATED else gender,
+            **_attributes(row, place, scaled),
         }
+    scaled.report()
     if homeless:
         logger.warning(
             f"MSP-Podcast: {len(homeless)} utterances are in no split and left out: "
@@ -150,10 +157,12 @@ def add_ratings(path, utterances):
         As `read_consensus` gives them; changed in place.
     """
     votes = {key: [] for key in utterances}
+    scaled = PublishedRatings("MSP-Podcast", LOWEST, HIGHEST)
     for row in table_rows(path, ["FileName"]):
         key = _identify(row["FileName"], f"{path}, line {row['line']}")
         if key in votes:
-            votes[key].append(_rating(row, f"{path}, line {row['line']}"))
+            votes[key].append(_rating(row, f"{path}, line {row['line']}", scaled))
+    scaled.report()
     for key, ratings in votes.items():
         if not ratings:
             continue
@@ -167,15 +176,15 @@ def add_ratings(path, utterances):
                 row[name] = round(sum(given) / len(given), 6)
 
 
-def _rating(row, place):
+def _rating(row, place, scaled):
     """(emotion, attributes) of one rater; what is none of the eight emotions is None."""
     if "EmoDetail" not in row:
         word = row.get("EmoClass_Major", "")
-        return MEANING.get(word.lower()), _attributes(row, place)
+        return MEANING.get(word.lower()), _attributes(row, place, scaled)
     worker, _, text = row["EmoDetail"].partition(";")
     letters = {column[3]: column for column in ATTRIBUTES.values()}  # A of EmoAct, …
     values = {letters[letter]: value for letter, value in RATED.findall(text)}
-    return MEANING.get(text.partition(";")[0].strip().lower()), _attributes(values, place)
+    return MEANING.get(text.partition(";")[0].strip().lower()), _attributes(values, place, scaled)
 
 
 def _identify(name, place):
@@ -220,18 +229,19 @@ def _emotion(row, place):
     return emotion
 
 
-def _attributes(row, place):
+def _attributes(row, place, scaled):
     """Those of arousal, valence and dominance that there are, scaled to 0 … 1."""
-    return {
-        name: scale_attribute(row[column], LOWEST, HIGHEST, f"{place}: {column}")
+    given = {
+        name: scaled(row[column], f"{place}: {column}")
         for name, column in ATTRIBUTES.items()
-        if row.get(column, "").lower() not in UNKNOWN
+        if column in row
     }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _number(text, column, place):
     """A number, or None where there is none."""
-    if text.lower() in UNKNOWN:
+    if text.lower() in UNRATED:
         return None
     if text.lower() in ("true", "false"):
         return float(text.lower() == "true")

@@ -9,7 +9,6 @@ By licence from the lab: https://lab-msp.com/MSP/MSP-Podcast.html
 import os
 import re
 import sys
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from speechbrain_merit.audio.headers import inspect_headers
 from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.listing import check_folder
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
+from speechbrain_merit.data.splits import WantedLabels
 from speechbrain_merit.errors import PreparationError
 
 # Recipes are loaded by path, so that the file beside this one is not found by itself.
@@ -46,6 +46,7 @@ def prepare_msp_podcast(
     save_json_valid,
     save_json_test,
     labels,
+    merge_labels=None,
     test_split="Test1",
     skip_prep=False,
 ):
@@ -69,6 +70,8 @@ def prepare_msp_podcast(
     labels : list of str
         Some of angry, sad, happy, surprised, fearful, disgust, contempt, neutral. With none named,
         for attributes alone, every utterance that was rated is taken.
+    merge_labels : dict, optional
+        ``{label: label that it counts as}``; ``other`` and ``no agreement`` may be named too.
     test_split : str
         Test1 or Test2.
     skip_prep : bool
@@ -93,7 +96,7 @@ angry, sad, happy, surprised, fearful, disgust, contempt, neutral.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS), "MSP-Podcast")
+    check_labels(labels, list(EMOTIONS), "MSP-Podcast", merge_labels)
     root = check_folder(data_folder, SOURCE)
     folders = [*_folders(root, LABELS_FOLDER), root]
     table = _file(folders, CONSENSUS)
@@ -107,12 +110,13 @@ angry, sad, happy, surprised, fearful, disgust, contempt, neutral.
     save = Path(save_json_train).parent
     write_unmatched(save, "MSP-Podcast", table, utterances, recordings)
 
-    chosen = _choose(utterances, labels)
+    chosen = _choose(utterances, WantedLabels(labels, merge_labels))
     detailed = _file(folders, DETAILED)
     if detailed is not None:
-        add_ratings(detailed, chosen)
+        add_ratings(detailed, {key: utterances[key] for key in chosen})
     rows = {"train": {}, "valid": {}, "Test1": {}, "Test2": {}, "Test3": {}}
-    for key, row in chosen.items():
+    for key, label in chosen.items():
+        row = {**utterances[key], "emo": label}
         # Where a file is missing, its published place: the check of the audio then names it.
         wav = recordings.get(key, root / "Audios" / f"{key}.wav")
         rows[row.pop("split")][key] = {"wav": wav, **row}
@@ -156,18 +160,19 @@ def _find_recordings(folder):
     return found
 
 
-def _choose(utterances, labels):
-    """The utterances that are in a split and have one of the labels; the others are counted."""
-    chosen, left_out, anonymous = {}, Counter(), 0
+def _choose(utterances, wanted):
+    """{id: label} of the utterances in a split with a label that is wanted; others are counted."""
+    chosen, unrated, anonymous = {}, 0, 0
     for key, row in utterances.items():
-        if row["emo"] not in labels if labels else row["emo"] == "no label":
-            left_out[row["emo"]] += 1
-        elif row["split"] is not None:
-            chosen[key] = row
+        label = wanted(row["emo"])
+        if not wanted.labels and row["emo"] == "no label":
+            unrated += 1
+        elif label is not None and row["split"] is not None:
+            chosen[key] = label
             anonymous += row["spk_id"].startswith("unknown_")
-    if left_out:
-        counts = ", ".join(f"{emotion} {count}" for emotion, count in left_out.most_common())
-        logger.info(f"MSP-Podcast: left out, not in `labels`: {counts}")
+    wanted.report("MSP-Podcast")
+    if unrated:
+        logger.info(f"MSP-Podcast: left out, not rated: {unrated}")
     if anonymous:
         logger.info(
             f"MSP-Podcast: {anonymous} utterances are of unknown speakers; whether these speak in "

@@ -90,7 +90,7 @@ neutral, calm, happy, sad, angry, fearful, disgust, surprised.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS.values()), "RAVDESS")
+    check_labels(labels, list(EMOTIONS.values()), "RAVDESS", merge_labels)
     found = named_files(
         "RAVDESS", check_ravdess_folders(data_folder), NAME, "03-01-05-01-01-01-01.wav", SOURCE
     )

@@ -79,7 +79,7 @@ sad, happy, neutral, fearful, surprised.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS.values()), "nEMO")
+    check_labels(labels, list(EMOTIONS.values()), "nEMO", merge_labels)
     root = check_folder(data_folder, SOURCE)
     samples = root / "samples" if (root / "samples").is_dir() else root
     utterances = {

@@ -1,24 +1,30 @@
 """What the owners of a corpus publish: folders, file names and tables of labels.
 
 File names are taken as the owners' rules have them, and what does not follow is counted and said.
-Tables come out of spreadsheets of all kinds: with a byte order mark, in UTF-16 or Windows-1252,
-with semicolons, with a comma inside quotes.
+Tables come out of spreadsheets of all kinds: in several encodings (see `code_pages`), with
+semicolons, with a comma inside quotes, with a first line for the spreadsheet alone.
 """
 
-import codecs
 import csv
 import io
+import math
+import re
+import unicodedata
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import find_audio
+from speechbrain_merit.data.code_pages import read_text, readable
 from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 
 MAX_NAMED = 10  # of many files that are wrong, a message names this many
 DELIMITERS = ",;\t|"
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)  # for Excel
+# What stands where nobody gave a rating.
+UNRATED = frozenset({"", "nan", "na", "n/a", "#n/a", "none", "null", "unknown", "-", "–", "?"})
 
 
 def check_folder(data_folder, source):
@@ -128,19 +134,23 @@ def some(names):
     'a, b'
     """
     rest = len(names) - MAX_NAMED
-    return ", ".join(map(str, names[:MAX_NAMED])) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(readable(str(n)) for n in names[:MAX_NAMED]) + (
+        f" and {rest} more" if rest > 0 else ""
+    )
 
 
-def read_table(path, columns):
+def read_table(path, columns, optional=()):
     r"""Reads a table of labels, whatever program wrote it.
 
     Arguments
     ---------
     path : str or Path
-        Text with one line of column names: UTF-8, UTF-16 with its mark, or Windows-1252; fields
-        between commas, semicolons, tabs or bars, in quotes where need be; any line ends.
-    columns : list of str
-        Columns that have to be there.
+        Text with one line of column names: UTF-8, UTF-16, or Windows-1252; fields between commas,
+        semicolons, tabs or bars, in quotes where need be; any line ends. A first line ``sep=;``,
+        as Excel takes it, names what stands between fields.
+    columns, optional : list of str
+        Columns that have to be there, and some that may. They are found in capital and small
+        letters alike, and named in the rows as here.
 
     Returns
     -------
@@ -153,19 +163,20 @@ def read_table(path, columns):
     FileNotFoundError
         If there is no such file.
     PreparationError
-        If a column is missing, or a row has more or fewer fields than the first line.
+        If the encoding cannot be told, a column is missing or there twice, or a row has more or
+        fewer fields than the first line.
 
     Example
     -------
     >>> path = Path(getfixture("tmpdir")) / "labels.csv"
-    >>> _ = path.write_bytes(b'\xef\xbb\xbffile;note\r\na.wav;"one; two"\r\n')
+    >>> _ = path.write_bytes(b'\xef\xbb\xbfFile;note\r\na.wav;"one; two"\r\n')
     >>> read_table(path, ["file"])
     [{'line': 2, 'file': 'a.wav', 'note': 'one; two'}]
     """
-    return list(table_rows(path, columns))
+    return list(table_rows(path, columns, optional))
 
 
-def table_rows(path, columns):
+def table_rows(path, columns, optional=()):
     r"""Yields the rows of `read_table` one by one: for tables of a million rows.
 
     Example
@@ -178,29 +189,34 @@ def table_rows(path, columns):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: the corpus's labels stand in it.")
-    text = decode(path.read_bytes())
-    head = text.lstrip().split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=head.count))
+    text = read_text(path)
+    lines, delimiter = io.StringIO(text, newline=""), None
+    announced = SEPARATOR_LINE.match(text)
+    if announced:
+        delimiter = announced[1]
+        lines.seek(announced.end())
+    else:
+        head = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
+        delimiter = max(DELIMITERS, key=head.count)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     names = None
     try:
         for fields in reader:
+            line = reader.line_num + bool(announced)
             fields = [field.strip() for field in fields]
             if not any(fields):
                 continue
             if names is None:
-                names = fields
-                missing = [column for column in columns if column not in names]
-                if missing:
-                    raise PreparationError(
-                        f"{path} has no column {' or '.join(missing)}; it has {', '.join(names)}."
-                    )
-            elif len(fields) != len(names):
+                names = _column_names(path, fields, columns, optional)
+                continue
+            while len(fields) > len(names) and not fields[-1]:
+                fields.pop()  # of empty cells, spreadsheets write any number behind a row
+            if len(fields) != len(names):
                 raise PreparationError(
-                    f"{path}, line {reader.line_num}: {len(fields)} fields, but {len(names)} "
+                    f"{path}, line {line}: {len(fields)} fields, but {len(names)} "
                     f"columns: {some(fields)}."
                 )
-            else:
-                yield {"line": reader.line_num, **dict(zip(names, fields))}
+            yield {"line": line, **dict(zip(names, fields))}
     except csv.Error as error:
         raise PreparationError(
             f"{path}, line {reader.line_num}: {error}. Is a quote left open, there or above?"
@@ -209,20 +225,70 @@ def table_rows(path, columns):
         raise PreparationError(f"{path} is empty: copy it from the corpus again.")
 
 
-def decode(content):
-    r"""Text from the bytes of a file in UTF-8, UTF-16 or Windows-1252, without its mark.
+def _column_names(path, found, columns, optional):
+    """The first line of a table, with the columns that are asked for as they were asked for."""
+    names = list(found)
+    for column in (*columns, *optional):
+        alike = [i for i, name in enumerate(found) if name == column]
+        alike = alike or [i for i, name in enumerate(found) if folded(name) == folded(column)]
+        if len(alike) > 1:
+            raise PreparationError(
+                f"{path} has {len(alike)} columns {column}: keep one, or rename the others."
+            )
+        if alike:
+            names[alike[0]] = column
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise PreparationError(
+            f"{path} has no column {' or '.join(missing)}; it has {', '.join(found)}."
+        )
+    return names
+
+
+def folded(text):
+    """What is the same in two spellings: letters large and small, composed or not (Unicode NFC).
 
     Example
     -------
-    >>> decode("né".encode("utf-16")), decode("né".encode("cp1252"))
-    ('né', 'né')
+    >>> folded("JO\u0308RG") == folded("jörg")
+    True
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16")
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.strip()).casefold())
+
+
+def read_rating(text, place):
+    """A rating such as arousal as it stands in a table.
+
+    Arguments
+    ---------
+    text : str
+        The value, also with a comma for the point.
+    place : str
+        File, line and column, for the message.
+
+    Returns
+    -------
+    float or None
+        None where nobody gave one: nothing, ``nan``, ``n/a`` and the like.
+
+    Raises
+    ------
+    PreparationError
+        If it is something else than a number.
+
+    Example
+    -------
+    >>> read_rating("3,5", "labels.csv, line 2: arousal"), read_rating("NaN", "")
+    (3.5, None)
+    """
+    text = text.strip()
+    if text.lower() in UNRATED:
+        return None
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+        value = float(text.replace(",", "."))
+    except ValueError:
+        raise PreparationError(f"{place} is {text!r}, not a number.") from None
+    return None if math.isnan(value) else value
 
 
 def scale_attribute(text, lowest, highest, place):
@@ -239,8 +305,8 @@ def scale_attribute(text, lowest, highest, place):
 
     Returns
     -------
-    float
-        0 for `lowest`, 1 for `highest`.
+    float or None
+        0 for `lowest`, 1 for `highest`, None where nobody gave a rating.
 
     Raises
     ------
@@ -252,10 +318,9 @@ def scale_attribute(text, lowest, highest, place):
     >>> scale_attribute("4", 1, 5, "labels.csv, line 2: arousal")
     0.75
     """
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        raise PreparationError(f"{place} is {text!r}, not a number.") from None
+    value = read_rating(text, place)
+    if value is None:
+        return None
     if not lowest <= value <= highest:
         raise PreparationError(f"{place} is {value:g}, not between {lowest:g} and {highest:g}.")
     return round((value - lowest) / (highest - lowest), 6)

@@ -90,7 +90,9 @@ def write_manifest(path, entries):
     if not entries:
         raise PreparationError(f"Nothing to write into {path}: the split is empty.")
     ordered = {key: entries[key] for key in sorted(entries)}
-    write_text(path, json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"
+    # A file's name that is no UTF-8 holds lone surrogates; as \udcff, JSON brings them back.
+    write_text(path, text, errors="backslashreplace")
 
 
 def load_manifest(path, labels=None, replacements=None):
@@ -143,6 +145,21 @@ def load_manifest(path, labels=None, replacements=None):
     return rows if replacements is None else load_data_json(path, replacements)
 
 
+def escape_row(row):
+    """A row whose every text comes back as it is once the manifest is loaded, as in `escape`.
+
+    Example
+    -------
+    >>> escape_row({"spk_id": "{anna}", "age": 30})
+    {'spk_id': '{{anna}}', 'age': 30}
+    """
+    return {field: _escaped(value) for field, value in row.items()}
+
+
+def _escaped(value):
+    return escape(value) if isinstance(value, str) else value
+
+
 def _no_duplicates(pairs):
     found = {}
     for key, value in pairs:
@@ -160,7 +177,7 @@ def _check_row(place, row, labels):
         raise PreparationError(
             f"{place} has the duration {duration!r}: it must be seconds above 0."
         )
-    if labels and row.get("emo") not in labels:
+    if labels and row.get("emo") not in [_escaped(label) for label in labels]:
         raise PreparationError(
             f"{place} has the label {row.get('emo')!r}, but the labels are {list(labels)}. Add it "
             f"to `labels` in the corpus's YAML, or map or leave it out in its preparation."
@@ -192,7 +209,7 @@ def digest(files):
     for name, found in files.items():
         for path in found:
             size = path.stat().st_size if path.is_file() else -1
-            seen.update(f"{name}\0{path.resolve()}\0{size}\n".encode())
+            seen.update(f"{name}\0{path.resolve()}\0{size}\n".encode(errors="surrogateescape"))
     return seen.hexdigest()
 
 

@@ -16,7 +16,10 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import inspect_files
-from speechbrain_merit.data.manifests import remember, rooted, skip, write_manifest
+from speechbrain_merit.data.code_pages import readable
+from speechbrain_merit.data.listing import some
+from speechbrain_merit.data.manifests import escape_row, remember, rooted, skip, write_manifest
+from speechbrain_merit.data.splits import WantedLabels
 from speechbrain_merit.errors import PreparationError
 from speechbrain_merit.writing import write_text
 
@@ -27,8 +30,8 @@ SKIPPED_FILE = "skipped.csv"
 UNMATCHED_FILE = "unmatched.csv"
 
 
-def check_labels(labels, available, corpus):
-    """Checks the labels a user asks for against those a corpus has.
+def check_labels(labels, available, corpus, merge_labels=None):
+    """Checks the labels a user asks for against those a corpus has, however they are spelled.
 
     Arguments
     ---------
@@ -38,6 +41,8 @@ def check_labels(labels, available, corpus):
         The labels of the corpus.
     corpus : str
         Its name, for the message.
+    merge_labels : dict, optional
+        ``{label of the corpus: label that it counts as}``.
 
     Raises
     ------
@@ -52,11 +57,12 @@ def check_labels(labels, available, corpus):
       ...
     speechbrain_merit.errors.PreparationError: labels: MY has no 'bored'; it has sad, angry.
     """
-    labels = [labels] if isinstance(labels, str) else list(labels)
+    wanted = WantedLabels(labels, merge_labels)
+    labels, found = wanted.labels, {wanted(emotion) for emotion in available}
     for label in labels:
-        if label not in available:
+        if label not in found:
             raise PreparationError(
-                f"labels: {corpus} has no {label!r}; it has {', '.join(available)}."
+                f"labels: {corpus} has no {str(label)!r}; it has {', '.join(map(str, available))}."
             )
     if len(labels) == 1 or len(set(labels)) < len(labels):
         raise PreparationError(f"labels: {labels} has to name two or more labels, each one once.")
@@ -125,7 +131,7 @@ def prepare_speech(corpus, data_folder, manifests, rows, labels, inspect=None):
                 skipped.append((split, row["wav"], report.problem))
             else:
                 wav = rooted(row["wav"], data_folder)
-                good[split][key] = {**row, "wav": wav, "duration": report.duration}
+                good[split][key] = {**escape_row(row), "wav": wav, "duration": report.duration}
     skipped_file = write_skipped(Path(paths[0]).parent, list(rows), skipped)
     totals = {split: len(utterances) for split, utterances in rows.items()}
     bad = Counter(split for split, *_ in skipped)
@@ -165,7 +171,8 @@ def _check_splits(corpus, data_folder, rows, labels):
             count = sum(row.get("spk_id") in both for row in rows[other].values())
             logger.warning(
                 f"{corpus}: {len(both)} speakers of {split!r} are in {other!r} too, with {count} "
-                f"utterances there: {', '.join(sorted(map(str, both))[:10])}."
+                f"utterances there: {some(sorted(map(str, both)))}. What is measured on "
+                f"{other!r} is not how well voices are understood that were never heard."
             )
 
 
@@ -224,7 +231,7 @@ def write_skipped(folder, splits, rows):
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as lines:
             kept = [tuple(row) for row in list(csv.reader(lines))[1:] if row[0] not in splits]
-    rows = kept + [(split, str(file), reason) for split, file, reason in rows]
+    rows = kept + [(split, readable(str(file)), readable(reason)) for split, file, reason in rows]
     if rows:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([("split", "file", "reason"), *rows])
@@ -264,7 +271,7 @@ def write_unmatched(folder, corpus, table, listed, recordings):
     """
     name = Path(table).name
     absent = sorted(key for key in listed if key not in recordings)
-    extra = sorted(str(path) for key, path in recordings.items() if key not in listed)
+    extra = sorted(readable(str(p)) for key, p in recordings.items() if key not in listed)
     reasons = [(key, f"in {name}, not on the disk") for key in absent]
     reasons += [(path, f"on the disk, not in {name}") for path in extra]
     path = Path(folder) / UNMATCHED_FILE

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.preparation import check_labels, prepare_speech
+from speechbrain_merit.data.splits import WantedLabels
 from speechbrain_merit.data.synthetic_noises import NOISES
 from speechbrain_merit.data.synthetic_voices import EMOTIONS, RATE, Voice, synthesise
 from speechbrain_merit.errors import PreparationError
@@ -46,6 +47,7 @@ def prepare_minimerit(
     save_json_valid,
     save_json_test,
     labels,
+    merge_labels=None,
     skip_prep=False,
 ):
     """Synthesises the speech of MiniMERIT, unless it is there, and writes its manifests.
@@ -58,6 +60,8 @@ def prepare_minimerit(
         The manifests to write, with 320, 64 and 96 utterances of different speakers.
     labels : list of str
         Two or more of angry, sad, happy, neutral.
+    merge_labels : dict, optional
+        ``{label: label that it counts as}``.
     skip_prep : bool
         If True, nothing is done.
 
@@ -76,20 +80,23 @@ angry, sad, happy, neutral.
     """
     if skip_prep:
         return
-    check_labels(labels, list(EMOTIONS), "MiniMERIT")
+    check_labels(labels, list(EMOTIONS), "MiniMERIT", merge_labels)
     data_folder = Path(data_folder)
     utterances = _utterances()
     jobs = {row["file"]: row for row in utterances}
     _make(data_folder, jobs, _speak, "Synthesising MiniMERIT")
+    wanted = WantedLabels(labels, merge_labels)
     rows = {split: {} for split in SPLITS}
     for row in utterances:
-        if row["emo"] in labels:
+        label = wanted(row["emo"])
+        if label is not None:
             rows[row["split"]][Path(row["file"]).stem] = {
                 "wav": data_folder / row["file"],
-                "emo": row["emo"],
+                "emo": label,
                 "spk_id": row["spk_id"],
                 "gender": row["gender"],
             }
+    wanted.report("MiniMERIT")
     manifests = {"train": save_json_train, "valid": save_json_valid, "test": save_json_test}
     prepare_speech("MiniMERIT", data_folder, manifests, rows, labels)
 

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -442,8 +443,6 @@ GOOD = ["MSP-PODCAST_1_1.wav", "H", "4", "4", "4", "7", "Male", "Train"]
         ("FileName", "MSP-PODCAST_1_1", "line 3: MSP-PODCAST_1_1 stands in line 2 already"),
         ("EmoClass", "Q", "line 3: EmoClass is 'Q'"),
         ("EmoAct", "high", "line 3: EmoAct is 'high', not a number"),
-        ("EmoVal", "7.5", "line 3: EmoVal is 7.5, not between 1 and 7"),
-        ("EmoDom", "0", "line 3: EmoDom is 0, not between 1 and 7"),
         ("Split_Set", "Training", "line 3: the split is 'Training'"),
     ],
 )
@@ -460,8 +459,8 @@ def test_wrong_tables_are_named(labels, tmp_path):
     write_csv(path, COLUMNS, [GOOD, GOOD[:-2]])
     with pytest.raises(ValueError, match="line 3: 6 fields, but 8 columns"):
         labels.read_consensus(path)
-    write_csv(path, ["Filename", *COLUMNS[1:]], [GOOD])
-    with pytest.raises(ValueError, match="no column FileName; it has Filename"):
+    write_csv(path, ["Name", *COLUMNS[1:]], [GOOD])
+    with pytest.raises(ValueError, match="no column FileName; it has Name"):
         labels.read_consensus(path)
     write_csv(path, ["FileName", "Split_Set"], [["a.wav", "Train"]])
     with pytest.raises(ValueError, match="no column EmoClass"):
@@ -484,6 +483,28 @@ def test_utterances_without_a_split_or_an_attribute(labels, tmp_path, caplog):
     assert "1 utterances are in no split and left out: b" in caplog.text
     assert "arousal" not in found["a"] and found["b"]["split"] is None
     assert found["c"]["emo"] == "no label" and found["c"]["arousal"] == pytest.approx(3.5 / 6)
+
+
+def test_a_rating_outside_the_scale_is_none_and_a_row_may_be_there_twice(labels, tmp_path, caplog):
+    bad = ["MSP-PODCAST_1_2.wav", "H", "0", "7.5", "7", *GOOD[5:]]
+    write_csv(tmp_path / "t.csv", ["Filename", *COLUMNS[1:]], [GOOD, bad, GOOD])
+    found = labels.read_consensus(tmp_path / "t.csv")
+    assert list(found) == ["MSP-PODCAST_1_1", "MSP-PODCAST_1_2"]
+    assert {"arousal", "valence", "dominance"} & set(found["MSP-PODCAST_1_2"]) == {"dominance"}
+    assert "MSP-Podcast: 2 of 6 ratings lie outside 1 … 7" in caplog.text
+
+
+def test_merged_labels_are_of_both_and_agreement_stays_the_raters(recipe, release, tmp_path):
+    own = prepare(recipe, release, tmp_path / "own", EIGHT)
+    paths = [tmp_path / "save" / f"{split}.json" for split in SPLITS]
+    merge = {"surprised": "happy", "other": "neutral"}
+    recipe.prepare_msp_podcast(release, *paths, LABELS, merge_labels=merge)
+    found = {split: load_manifest(path, LABELS) for split, path in zip(SPLITS, paths)}
+    count = Counter(row["emo"] for row in found["train"].values())
+    assert count == {"angry": 6, "sad": 6, "happy": 12, "neutral": 12}
+    for key, row in found["train"].items():
+        if key in own["train"]:
+            assert row["agreement"] == own["train"][key]["agreement"]
 
 
 def test_attributes_that_the_consensus_lacks_come_from_the_raters(recipe, tmp_path):

@@ -1,8 +1,10 @@
 """CREMA-D, EmoDB, EmoTale and IEMOCAP, in the layouts in which their owners publish them."""
 
 import csv
+import inspect
 import logging
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import soundfile as sf
 from speechbrain_merit.data.listing import read_table
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.splits import cross_validate
+from speechbrain_merit.data.synthetic import prepare_minimerit
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 SPLITS = ("train", "valid", "test")
@@ -80,6 +83,21 @@ def test_what_is_missing_or_unknown_is_named(prepare, corpus, tmp_path):
         prepare(corpus, tmp_path / "empty")
     with pytest.raises(ValueError, match=f"labels: {corpus} has no 'sleepy'; it has .*angry"):
         prepare(corpus, tmp_path, ["angry", "sleepy"])
+
+
+@pytest.mark.parametrize("corpus", [*CORPORA, "MSP-Podcast", "MiniMERIT", "TEMPLATE"])
+def test_every_preparation_takes_merge_labels(load_recipe, corpus):
+    snake = corpus.lower().replace("-", "_")
+    prepare = getattr(load_recipe(corpus), f"prepare_{snake}")
+    assert "merge_labels" in inspect.signature(prepare).parameters
+
+
+def test_minimerit_merges_labels(minimerit, tmp_path):
+    paths = [tmp_path / f"{split}.json" for split in SPLITS]
+    merge = {"angry": "loud", "happy": "loud"}
+    prepare_minimerit(minimerit / "speech", *paths, ["loud", "sad"], merge_labels=merge)
+    counts = Counter(row["emo"] for row in load_manifest(paths[2]).values())
+    assert counts == {"loud": 48, "sad": 24}
 
 
 # ---- CREMA-D
@@ -156,6 +174,16 @@ def test_emodb_by_fold_with_merged_labels(prepare, emodb):
     rows = prepare("EmoDB", emodb, fold=1, merge_labels={"bored": "sad"})
     assert speakers(rows)[1:] == [["15", "16"], ["03", "08"]]
     assert sum(row["emo"] == "sad" for row in rows["test"].values()) == 4
+
+
+def test_classes_of_ones_own_and_labels_in_capital_letters(prepare, emodb):
+    merge = {"Angry": "Bad", "sad": "bad", "disgust": "bad", "happy": "good"}
+    rows = prepare("EmoDB", emodb, ["Bad", "good"], merge_labels=merge)
+    assert sorted(row["emo"] for row in rows["test"].values()) == ["Bad"] * 6 + ["good"] * 2
+    rows = prepare("EmoDB", emodb, ["Angry", "SAD"])
+    assert {row["emo"] for row in rows["test"].values()} == {"Angry", "SAD"}
+    with pytest.raises(ValueError, match="merge_labels: bored is to count as dull, which is none"):
+        prepare("EmoDB", emodb, merge_labels={"bored": "dull"})
 
 
 def test_emodb_with_foreign_double_and_bad_files(prepare, emodb, tmp_path, wav, caplog):
@@ -238,9 +266,8 @@ def test_emotale_annotations_in_any_form(prepare, emotale, form):
     "change, message",
     [
         ({"file": "XX_001_A_1.wav"}, "annotations.csv, line 3: 'XX_001_A_1.wav' is not named"),
-        ({"file": "DK_001_A_1.wav"}, "line 3: DK_001_A_1 is there a second time"),
+        ({"file": "DK_001_A_1.wav"}, "line 3: DK_001_A_1 is there a second time, and otherwise"),
         ({"gt_emotion": "S"}, "line 3: DK_001_H_1 has the emotion 'S'"),
-        ({"a2_A": "6"}, "line 3: a2_A is 6, not between 1 and 5"),
         ({"a2_V": "high"}, "line 3: a2_V is 'high', not a number"),
     ],
 )
@@ -250,6 +277,16 @@ def test_a_wrong_row_of_emotale_is_named(prepare, emotale, change, message):
     write_annotations(emotale, rows)
     with pytest.raises(ValueError, match=message):
         prepare("EmoTale", emotale)
+
+
+def test_ratings_of_emotale_that_nobody_gave(prepare, emotale, caplog):
+    rows = emotale_rows()
+    rows[0].update(a2_A="6", a1_V="nan", a2_V="", a2_cat="NA")  # of DK_001_A_1
+    write_annotations(emotale, [*rows, rows[0]])  # and the same row again
+    row = prepare("EmoTale", emotale)["train"]["DK_001_A_1"]
+    assert row["arousal"] == 1.0 and "valence" not in row  # the first rater's alone
+    assert (row["raters"], row["agreement"]) == (1, 1.0)
+    assert "EmoTale: 1 of 598 ratings lie outside 1 … 5" in caplog.text and "line 2" in caplog.text
 
 
 def test_emotale_lists_what_table_and_disk_do_not_share(prepare, emotale, tmp_path):
@@ -345,7 +382,7 @@ def test_iemocap_names_what_is_missing_or_misnamed(prepare, iemocap, tmp_path):
     [
         ("\tneu\t", "\tnue\t", "impro01.txt, line 3: the emotion is 'nue', none of ang"),
         ("[2.5000,", "[", "impro01.txt, line 3: not a turn such as"),
-        ("[2.5000,", "[7.5,", "line 3: valence is 7.5, not between 1 and 5"),
+        ("[2.5000,", "[high,", "line 3: valence is 'high', not a number"),
         ("_F001", "_F000", "line 7: Ses01F_impro01_F000 is there a second time"),
         ("Ses01F_impro01_F000", "a.b/c", "line 3: not a turn"),
     ],
@@ -354,6 +391,31 @@ def test_a_wrong_line_of_iemocap_is_named(prepare, iemocap, old, new, message):
     path = iemocap / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
     path.write_text(dialogue("Ses01F_impro01").replace(old, new))
     with pytest.raises(ValueError, match=message):
+        prepare("IEMOCAP", iemocap)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_ratings_of_iemocap_outside_its_scale_are_none(prepare, iemocap, caplog, asked):
+    """Seven turns of the corpus as published have some, such as 0.5 where raters gave 1 to 5."""
+    text = dialogue("Ses01F_impro01").split("[2.5000, 5.0000, 1.0000]")
+    ratings = ["[0.5000, 5.5000, 0.5000]"] * 2 + ["[2.5000, 5.0000, 0.5000]"] * 3
+    text = "".join(a + b for a, b in zip(text, [*ratings, *["[2.5, 5.0, 1.0]"] * 3, ""]))
+    path = iemocap / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
+    path.write_text(text)
+    rows = prepare("IEMOCAP", iemocap, labels=LABELS if asked else [])["train"]
+    row = rows["Ses01F_impro01_F000"]
+    assert row["emo"] == "neutral" and not {"arousal", "valence", "dominance"} & set(row)
+    row = rows["Ses01F_impro01_F002"]
+    assert (row["valence"], row["arousal"]) == (0.375, 1.0) and "dominance" not in row
+    assert rows["Ses01F_impro01_M001"]["dominance"] == 0.0
+    assert "IEMOCAP: 9 of 240 ratings lie outside 1 … 5 and count as not given" in caplog.text
+    assert "0.5 (" in caplog.text and "line 3: valence" in caplog.text
+
+
+def test_a_release_of_iemocap_on_another_scale_is_refused(prepare, iemocap):
+    for path in iemocap.glob("Session*/dialog/EmoEvaluation/Ses*.txt"):
+        path.write_text(path.read_text("cp1252").replace("[2.5000,", "[25,"))
+    with pytest.raises(ValueError, match="IEMOCAP: 80 of 240 ratings lie outside 1 … 5"):
         prepare("IEMOCAP", iemocap)
 
 
