@@ -69,7 +69,8 @@ def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None
         Of the run: ``labels``, ``attributes``, ``output_folder``, ``train_log``,
         ``test_batch_size``, ``num_workers``, ``n_jobs``, ``n_examples``, of the calibration
         ``temperature`` (1 without it), and what
-        :func:`~speechbrain_merit.evaluation.provenance.header` names.
+        :func:`~speechbrain_merit.evaluation.provenance.header` names; ``evaluation_folder``, where
+        results go into another folder of the run than ``evaluation``.
     device : str
         Where the model is.
     checkpoint : str, optional
@@ -86,7 +87,7 @@ def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None
         test set joins several corpora, ``metrics_by_corpus.json`` beside it holds such a list for
         each. Of several processes, all but the first give an empty one.
     """
-    folder = Path(hparams["output_folder"]) / FOLDER
+    folder = Path(hparams["output_folder"]) / hparams.get("evaluation_folder", FOLDER)
     file = folder / predictions.PREDICTIONS
     batches = whole_batches(len(test_set), hparams["test_batch_size"])[:max_batches]
     header = provenance.header(model, test_set, batches, hparams, device, checkpoint)
