@@ -5,6 +5,7 @@ python recipes/Noise/noise_prepare.py --train DIR --valid DIR --test unseen=DIR 
 
 import argparse
 import logging
+import os
 
 from speechbrain_merit.audio.inspection import MIN_SECONDS, SECTION_SECONDS
 from speechbrain_merit.data.noise_folders import prepare_noise
@@ -32,6 +33,7 @@ def main():
     if any("=" not in test for test in given.test):
         parser.error("--test takes NAME=DIR, such as --test unseen=noise/esc10")
     tests = dict(test.split("=", 1) for test in given.test)
+    tests = {name: os.path.expanduser(folder) for name, folder in tests.items()}  # no shell does
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         prepare_noise(given.train, given.valid, tests, given.save_folder)

@@ -15,13 +15,13 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.corpus_yaml import read_corpus_yaml, write_facts
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
+from speechbrain_merit.data.text_keys import LABEL_KEYS, expanded, folders_by_name
 from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SPLITS = ("train", "valid", "test")
-LABEL_KEYS = ("labels", "merge_labels")
 #: Keys that a preparation takes if its corpus has a use for them; null or empty: not passed on.
 PREPARATION_KEYS = ("merge_labels", "fold", "test_split")
 
@@ -50,8 +50,7 @@ def find_corpora(corpus):
     'nEMO'
     """
     folders = {}
-    for name in corpus.split(","):
-        name = name.strip()
+    for name in expanded("corpus", corpus).split(","):
         folder = next((f for f in (Path(name), RECIPES / name) if name and _is_corpus(f)), None)
         if folder is None:
             known = sorted(path.parent.name for path in RECIPES.glob("*/corpus.yaml"))
@@ -162,8 +161,8 @@ def data_root(hparams):
     corpus, folder = hparams["corpus"], hparams["data_folder"]
     # By the text alone: a finished run can be scored where the recipes are not.
     names = [Path(name.strip()).name for name in corpus.split(",")]
-    if isinstance(folder, str) and folder.startswith("{"):
-        folder = yaml.safe_load(folder)
+    if isinstance(folder, str):
+        folder = folders_by_name(folder) or folder
     if len(names) == 1:
         if isinstance(folder, dict):
             raise PreparationError(f"data_folder is {folder}: {corpus} takes one folder.")
@@ -187,17 +186,14 @@ def as_text(folders):
     >>> as_text({"RAVDESS": "/a", "nEMO": "/b"})
     '{RAVDESS: /a, nEMO: /b}'
     """
-    line = yaml.safe_dump(
-        folders,
-        default_flow_style=True,
-        width=float("inf"),
-        allow_unicode=True,
-        sort_keys=False,
-    )
-    return line.strip()
+    form = {"default_flow_style": True, "width": float("inf"), "sort_keys": False}
+    line = yaml.safe_dump(folders, allow_unicode=True, **form).strip()
+    if folders_by_name(line) != folders:  # some letters are ends of lines to YAML
+        line = yaml.safe_dump(folders, allow_unicode=False, **form).strip()
+    return line
 
 
-def prepare_corpora(hparams):
+def prepare_corpora(hparams, needed=SPLITS):
     """Writes the manifests of the corpus, or of all of them into one, and ``corpora.json``.
 
     Each of several is prepared into a folder of its own below ``save_folder``. Joined, ids and
@@ -208,33 +204,36 @@ def prepare_corpora(hparams):
     hparams : dict
         ``corpus``, ``data_folder``, ``save_folder``, ``train_annotation`` and the like, ``labels``,
         ``skip_prep`` and `PREPARATION_KEYS`.
+    needed : tuple of str
+        The splits that are used; to score a trained system, ``test`` alone.
 
     Raises
     ------
     PreparationError
-        A preparation is missing, does not take a key that is set, or fails.
+        A preparation is missing, does not take a key that is set, or fails, or the corpus has
+        nothing for a split that is needed.
     FileNotFoundError
         A folder or file of a corpus is missing.
     """
-    manifests = [hparams[f"{split}_annotation"] for split in SPLITS]
+    manifests = {split: hparams[f"{split}_annotation"] for split in SPLITS}
     folders, roots = find_corpora(hparams["corpus"]), data_root(hparams)
     write_facts(folders, hparams["save_folder"])
     if len(folders) == 1:
         ((name, folder),) = folders.items()
-        prepare_one(name, folder, roots, manifests, hparams)
+        prepare_one(name, folder, roots, manifests, hparams, needed)
         return
     if hparams["skip_prep"]:
         return
     save = Path(hparams["save_folder"])
-    parts = {name: [save / name / f"{split}.json" for split in SPLITS] for name in folders}
+    parts = {name: {split: save / name / f"{split}.json" for split in SPLITS} for name in folders}
     for name, folder in folders.items():
-        prepare_one(name, folder, roots[name], parts[name], hparams)
-    for index, manifest in enumerate(manifests):
-        join_manifests({name: paths[index] for name, paths in parts.items()}, manifest)
+        prepare_one(name, folder, roots[name], parts[name], hparams, needed)
+    for split in needed:
+        join_manifests({name: own[split] for name, own in parts.items()}, manifests[split])
 
 
-def prepare_one(name, folder, data_folder, manifests, hparams):
-    """Runs the preparation of one corpus."""
+def prepare_one(name, folder, data_folder, manifests, hparams, needed=SPLITS):
+    """Runs the preparation of one corpus; raises if it leaves no manifest of a split it should."""
     snake = name.lower().replace("-", "_")
     module = recipe_module(folder / f"{snake}_prepare.py")
     prepare = getattr(module, f"prepare_{snake}")
@@ -246,11 +245,17 @@ def prepare_one(name, folder, data_folder, manifests, hparams):
             )
     prepare(
         data_folder=data_folder,
-        **{f"save_json_{split}": path for split, path in zip(SPLITS, manifests)},
+        **{f"save_json_{split}": path for split, path in manifests.items()},
         labels=hparams["labels"],
         skip_prep=hparams["skip_prep"],
         **options,
     )
+    missing = [split for split in needed if not Path(manifests[split]).is_file()]
+    if missing and not hparams["skip_prep"]:
+        raise PreparationError(
+            f"{name} names recordings for the test alone, none for {' or '.join(missing)}: it can "
+            "be scored on (evaluate.py RUN --corpus …), not trained on."
+        )
 
 
 def join_manifests(parts, path):

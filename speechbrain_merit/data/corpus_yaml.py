@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from speechbrain_merit.errors import PreparationError
+from speechbrain_merit.data.text_keys import read_yaml
+from speechbrain_merit.errors import PreparationError, SettingsError
 from speechbrain_merit.export.model_card import CORPORA, FACTS
 from speechbrain_merit.writing import write_text
 
@@ -43,13 +44,12 @@ def read_corpus_yaml(folder):
     """
     path = Path(folder) / "corpus.yaml"
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = read_yaml(path.read_text(encoding="utf-8"))
+    except SettingsError as error:
+        raise PreparationError(f"{path} holds no lines `key: value`, but {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         hint = "It holds lines `key: value` with plain values, in UTF-8; objects stand in hparams/."
         raise PreparationError(f"{path} cannot be read. {hint} {error}") from error
-    settings = {} if settings is None else settings
-    if not isinstance(settings, dict):
-        raise PreparationError(f"{path} holds no lines `key: value`, but {settings!r}.")
     facts = {key: settings.pop(key) for key in FACTS if key in settings}
     return settings, {k: fact(path, k, value) for k, value in facts.items() if value is not None}
 

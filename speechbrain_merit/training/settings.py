@@ -2,8 +2,6 @@
 
 import contextlib
 import difflib
-import os
-import re
 from pathlib import Path
 
 import speechbrain as sb
@@ -12,7 +10,9 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.corpora import SPLITS, as_text, overlay
+from speechbrain_merit.data.text_keys import from_command_line, read_yaml, stays_text
 from speechbrain_merit.errors import MeritError, SettingsError
+from speechbrain_merit.training.literal import parts, settle
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.values import check_values
 from speechbrain_merit.writing import write_text
@@ -48,29 +48,26 @@ def user_errors():
         raise SettingsError(str(error)) from error
 
 
-def parse(arguments):
+def parse(arguments, lay_over=True):
     """Splits the command line into the YAML, SpeechBrain's run options, and one mapping of keys.
 
-    Precedence: command line over the corpus's ``corpus.yaml`` over the system's YAML.
+    Precedence: command line over the corpus's ``corpus.yaml`` over the system's YAML. Without
+    ``lay_over`` the mapping holds what the command line says, and nothing of a corpus.
     """
-    arguments = list(arguments)
-    for argument in arguments:
+    rest, given = take_text(arguments)
+    for argument in rest[1:]:
         value = argument.partition("=")[2] if argument.startswith("--") else argument
         if "=" in value:  # SpeechBrain would make "x y" of it in silence
-            raise SettingsError(
-                f"{argument}: a value must not hold '='; rename the file or folder."
-            )
-    corpus, arguments = take(arguments, "--corpus", "names of folders of recipes/, or paths")
-    hparams_file, run_opts, from_command_line = sb.parse_arguments(arguments)
+            raise SettingsError(f"{argument}: a value must not hold '='.")
+    corpus = given.pop("corpus", None) if lay_over else None
+    hparams_file, run_opts, words = sb.parse_arguments(rest)
     if not Path(hparams_file).is_file():
         raise SettingsError(f"There is no file {hparams_file}: give one of hparams/*.yaml.")
-    given = yaml.safe_load(from_command_line) or {}
+    given = read_yaml(words) | given
     overrides = given if corpus is None else overlay(corpus, given)
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)
-    if os.sep in str(overrides.get("corpus")) and "output_folder" not in overrides:
-        overrides["output_folder"] = results_folder(hparams_file, overrides)
     return Path(hparams_file), run_opts, overrides
 
 
@@ -93,8 +90,8 @@ def take(arguments, option, wanted):
 
     Example
     -------
-    >>> take(["x.yaml", "--corpus", "nEMO", "--seed", "7"], "--corpus", "a name")
-    ('nEMO', ['x.yaml', '--seed', '7'])
+    >>> take(["x.yaml", "--system", "my", "--seed", "7"], "--system", "a name")
+    ('my', ['x.yaml', '--seed', '7'])
     """
     arguments = list(arguments)
     for index, argument in enumerate(arguments):
@@ -107,12 +104,22 @@ def take(arguments, option, wanted):
     return None, arguments
 
 
-def results_folder(hparams_file, overrides):
-    """The YAML's ``output_folder`` with the names of corpora that are given by their paths."""
-    tree = yaml.compose(Path(hparams_file).read_text(encoding="utf-8"))
-    values = {key.value: value.value for key, value in tree.value} | overrides
-    values["corpus"] = ",".join(Path(name).name for name in overrides["corpus"].split(","))
-    return re.sub(r"<(\w+)>", lambda key: str(values[key[1]]), values["output_folder"])
+def take_text(arguments):
+    """Takes the keys whose values stay text out of a command line: (the rest, {key: value})."""
+    rest, given, waiting = [], {}, list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not stays_text(key):
+            rest.append(argument)
+            continue
+        words = [value] if equals else []
+        while waiting and not waiting[0].startswith("--"):
+            words.append(waiting.pop(0))
+        if not words:
+            raise SettingsError(f"--{key} needs a value; what begins with -- follows --{key}=.")
+        given[key] = from_command_line(key, " ".join(words))
+    return rest, given
 
 
 def check_keys(hparams_file, overrides):
@@ -133,14 +140,14 @@ def plain_values(path):
         pass
 
     Plain.add_multi_constructor("!", lambda loader, tag, node: None)
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Plain)
+    return read_yaml(Path(path).read_text(encoding="utf-8"), Plain)
 
 
 def load(hparams_file, overrides):
     """Builds everything that the YAML names."""
     check_values(plain_values(hparams_file), overrides)
     with open(hparams_file, encoding="utf-8") as file:
-        return load_hyperpyyaml(file, overrides)
+        return load_hyperpyyaml(file, settle(hparams_file, overrides))
 
 
 def load_finished(folder, arguments=()):
@@ -150,7 +157,7 @@ def load_finished(folder, arguments=()):
     a pathlib.Path. ``arguments`` are of the command line, over what the run was trained with.
     """
     hparams_file, run_opts, given = parse(
-        [str(folder / "hyperparams.yaml"), *arguments, "--output_folder", str(folder)]
+        [str(folder / "hyperparams.yaml"), *arguments, f"--output_folder={folder}"], lay_over=False
     )
     save = folder / "save"
     own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS} | given
@@ -194,7 +201,7 @@ def refuse_changes(hparams_file, overrides, hparams):
 def resolved(hparams_file, overrides):
     """The text of a YAML with its references resolved and the user's values in it."""
     with open(hparams_file, encoding="utf-8") as file:
-        return resolve_references(file, overrides).getvalue()
+        return resolve_references(file, settle(hparams_file, overrides)).getvalue()
 
 
 def write_hyperparams(hparams_file, overrides, folder):
@@ -204,12 +211,10 @@ def write_hyperparams(hparams_file, overrides, folder):
 
 
 def blocks(text):
-    """A resolved YAML file as top-level key → the text of its value, comments left out."""
-    lines = [line for line in text.splitlines() if not re.match(r"\s*(#|$)", line)]
-    keys = {}
-    for line in lines:
-        if not line[0].isspace() and ":" in line:
-            key = line.split(":", 1)[0]
-            keys[key] = ""
-        keys[key] += re.sub(r"\s+#.*$", "", line).rstrip() + "\n"
-    return keys
+    """A resolved YAML file as top-level key → what its value says, however that is written."""
+    return {key.value: _said(value) for key, value in yaml.compose(text).value}
+
+
+def _said(node):
+    said = node.value if isinstance(node, yaml.ScalarNode) else [_said(n) for n in parts(node)]
+    return node.tag, said
