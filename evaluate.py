@@ -10,6 +10,9 @@ Each utterance is a row of evaluation/predictions.jsonl as soon as it is scored.
 after an interrupt goes on where it was; after a complete scoring it scores anew. Tables, figures
 and report are made of that file, again and without model or recordings, by
 > python evaluate.py results/merit/MiniMERIT/1234 --from_predictions True
+
+On the test split of another corpus, in a folder of its own:
+> python evaluate.py results/merit/RAVDESS/1234 --corpus nEMO --data_folder /path/to/nEMO
 """
 
 import logging

@@ -150,17 +150,19 @@ def load(hparams_file, overrides):
         return load_hyperpyyaml(file, settle(hparams_file, overrides))
 
 
-def load_finished(folder, arguments=()):
+def load_finished(folder, arguments=(), others=()):
     """A run's hparams, its best checkpoint's weights in the model, and SpeechBrain's run options.
 
     The run may have been moved since it was trained: its own files are looked for in ``folder``,
-    a pathlib.Path. ``arguments`` are of the command line, over what the run was trained with.
+    a pathlib.Path. ``arguments`` are of the command line, over what the run was trained with, but
+    for the keys ``others``, which say something of another corpus.
     """
     hparams_file, run_opts, given = parse(
         [str(folder / "hyperparams.yaml"), *arguments, f"--output_folder={folder}"], lay_over=False
     )
     save = folder / "save"
-    own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS} | given
+    own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS}
+    own |= {key: value for key, value in given.items() if key not in others}
     own |= {"save_folder": str(save), "train_log": str(folder / TRAIN_LOG)}
     hparams = load(hparams_file, own)
     hparams["checkpointer"].checkpoints_dir = save

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from speechbrain_merit.data.corpora import find_corpora, overlay, recipe_module
+from speechbrain_merit.data.corpora import RECIPES, find_corpora, overlay, recipe_module
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.errors import MeritError, PreparationError
 from speechbrain_merit.training import run as recipe
@@ -84,9 +84,18 @@ def arguments(world, output, *more):
     ]
 
 
-def test_one_run_trains_on_all_and_scores_each(world, tmp_path):
-    output = tmp_path / "run"
-    recipe.run(arguments(world, output))
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    """The folder of one finished run on both."""
+    output = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(RECIPES.parent)
+        recipe.run(arguments(world, output))
+    return output
+
+
+def test_one_run_trains_on_all_and_scores_each(world, trained):
+    output = trained
     rows = json.loads((output / "evaluation" / "metrics.json").read_text())
     each = json.loads((output / "evaluation" / "metrics_by_corpus.json").read_text())
     assert [(row["noise_set"], row["n"]) for row in rows] == [(None, 8), ("hiss", 8)]
@@ -174,3 +183,95 @@ def test_a_preparation_is_the_one_of_its_own_folder(tmp_path):
         (tmp_path / name / "Same" / "same_prepare.py").write_text(f"WHERE = {name!r}\n")
     for name in ("first", "second", "first"):
         assert recipe_module(tmp_path / name / "Same" / "same_prepare.py").WHERE == name
+
+
+def contents(folder, but=""):
+    """{path: bytes} of a run's files, without those of one folder."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {p: p.read_bytes() for p in files if but == "" or folder / but not in p.parents}
+
+
+def test_a_run_is_scored_on_another_corpus_in_a_folder_of_its_own(world, trained):
+    before = contents(trained)
+    name = str(world / "Other-One")
+    data = ["--data_folder", str(world / "Other-One_data")]
+    rows = recipe.score([str(trained), "--corpus", name, *data, "--device", "cpu"])
+    assert [(row["noise_set"], row["n"]) for row in rows] == [(None, 4), ("hiss", 4)]
+    own = trained / "evaluation_Other-One"
+    assert json.loads((own / "metrics.json").read_text()) == rows
+    assert (own / "report.html").is_file()
+    tested = load_manifest(own / "save" / "test.json", LABELS)
+    assert {row["spk_id"] for row in tested.values()} == {"test"}  # none that it trains on
+    assert contents(trained, "evaluation_Other-One") == before
+    # the same utterances as in the run's own test set, and so the same confusions
+    each = json.loads((trained / "evaluation" / "metrics_by_corpus.json").read_text())
+    assert rows[0]["confusion"] == each["Other-One"][0]["confusion"]
+    (own / "metrics.json").unlink()
+    assert recipe.score([str(trained), "--from_predictions", "True", "--corpus", name]) == rows
+    assert json.loads((own / "metrics.json").read_text()) == rows
+
+
+def test_each_test_set_has_a_folder_of_its_own():
+    names = [{}, {"corpus": "x/Other"}, {"corpus": "A, B"}, {"corpus": "A", "test_split": "Test2"}]
+    folders = [recipe.evaluation_folder(given) for given in [*names, {"corpus": "A", "fold": 2}]]
+    assert folders == [
+        "evaluation",
+        "evaluation_Other",
+        "evaluation_A,B",
+        "evaluation_A_Test2",
+        "evaluation_A_2",
+    ]
+
+
+@pytest.fixture(scope="module")
+def german(world):
+    """A folder copied from TEMPLATE, with a table for the test alone, in other words."""
+    folder = world / "German"
+    folder.mkdir()
+    text = (RECIPES / "TEMPLATE" / "template_prepare.py").read_text(encoding="utf-8")
+    text = text.replace("template", "german").replace("TEMPLATE", "German")
+    (folder / "german_prepare.py").write_text(text, encoding="utf-8")
+    words = {"Wut": "angry", "Trauer": "sad", "Freude": "happy", "neutral": "neutral"}
+    (folder / "corpus.yaml").write_text(f"labels: {list(words)}\nmerge_labels: {words}\n")
+    lines = [
+        f"{split}_{label}.wav,{word},{split},Test"
+        for word, label in words.items()
+        for split in ("train", "test")
+    ]
+    table = "\n".join(["file,emotion,speaker,split", *lines])
+    (world / "First_data" / "labels.csv").write_text(table)
+    return folder
+
+
+def test_a_corpus_for_the_test_alone_can_be_scored_on_and_not_trained_on(world, trained, german):
+    data = ["--data_folder", str(world / "First_data")]
+    rows = recipe.score([str(trained), "--corpus", str(german), *data, "--device", "cpu"])
+    assert np.sum(rows[0]["confusion"], axis=1).tolist() == [2, 2, 2, 2]  # by the run's labels
+    assert rows[0]["n"] == 8
+    save = trained / "evaluation_German" / "save"
+    assert not (save / "train.json").exists() and not (save / "valid.json").exists()
+    more = ["--corpus", str(german), *data, "--labels", str(LABELS), "--skip_test", "True"]
+    with pytest.raises(MeritError, match="German names recordings for the test alone.*not trained"):
+        recipe.run([*arguments(world, trained.parent / "other"), *more])
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--corpus", "Nowhere"], "'Nowhere' is neither a corpus"),
+        (["--corpus", "RAVDESS"], "data_folder is not set.*RAVDESS can be had"),
+        (["--corpus", "RAVDESS", "--data_folder", "no/a"], "there is no folder no/a"),
+        (["--corpus", "RAVDESS,nEMO", "--data_folder", "no/a"], "RAVDESS: folder, nEMO: folder"),
+    ],
+)
+def test_what_is_missing_for_another_corpus_is_named(trained, words, message):
+    with pytest.raises(MeritError, match=message):
+        recipe.score([str(trained), *words])
+
+
+def test_another_corpus_has_to_have_the_labels_of_the_run(world, trained, german):
+    words = ["--corpus", str(german), "--data_folder", str(world / "First_data")]
+    with pytest.raises(
+        MeritError, match="German has no 'angry'; it has Freude, Trauer, Wut, neutr"
+    ):
+        recipe.score([str(trained), *words, "--merge_labels", "{}"])
