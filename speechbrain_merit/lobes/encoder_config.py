@@ -4,6 +4,8 @@ Models of transformers are imported where there is no other way: a fresh process
 them longer than for all the rest of its first result.
 """
 
+from speechbrain_merit.lobes.mel import Layers as MelLayers
+from speechbrain_merit.lobes.mel import MelHidden
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.lobes.whisper import WhisperHidden
 from speechbrain_merit.lobes.whisper_layers import Layers, fits
@@ -46,7 +48,7 @@ def encoder_config(encoder):
     -------
     >>> from speechbrain_merit.lobes.encoders import build_encoder
     >>> arguments = encoder_config(build_encoder("mini"))
-    >>> arguments["config"]["d_model"], arguments["trained"]
+    >>> arguments["config"]["width"], arguments["trained"]
     (96, False)
     """
     config = {
@@ -66,7 +68,8 @@ def encoder_from_config(config, trained=True, normalise=False):
     Arguments
     ---------
     config : dict
-        Of transformers, with ``model_type``: ``whisper``, ``wavlm``, ``hubert`` or ``wav2vec2``.
+        With ``model_type``: ``whisper``, ``wavlm``, ``hubert`` or ``wav2vec2`` of transformers, or
+        ``mel``, that of ``mini``. (Before there was ``mel``, ``mini`` was a small ``whisper``.)
     trained : bool
         Whether the weights to come are those of a pretrained encoder.
     normalise : bool
@@ -90,10 +93,11 @@ def encoder_from_config(config, trained=True, normalise=False):
     """
     config = dict(config)
     kind = config.pop("model_type", None)
-    if kind not in ("whisper", *SELF_SUPERVISED):
-        raise ValueError(
-            f"encoder: model_type is {kind!r}; known are whisper, {', '.join(SELF_SUPERVISED)}."
-        )
+    if kind not in ("mel", "whisper", *SELF_SUPERVISED):
+        known = ", ".join(("mel", "whisper", *SELF_SUPERVISED))
+        raise ValueError(f"encoder: model_type is {kind!r}; known are {known}.")
+    if kind == "mel":
+        return MelHidden(MelLayers(config), trained)
     if kind == "whisper" and fits(config):
         return WhisperHidden(Layers(config), trained)
     if kind == "whisper":

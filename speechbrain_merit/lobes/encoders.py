@@ -9,19 +9,17 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, WhisperConfig
+from transformers import AutoConfig, AutoModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.lobes.mel import Layers, MelHidden
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.lobes.whisper import WhisperHidden
 
 SELF_SUPERVISED = ("wavlm", "hubert", "wav2vec2")
-#: The encoder of ``--encoder mini``: Whisper's form, some 1 % of tiny.en's multiplications.
-#: Whisper's own init_std, 0.02, leaves the sound ten times weaker than the added positions.
-MINI = dict(
-    d_model=96, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=192, init_std=0.06
-)
+#: The encoder of ``--encoder mini``: some 1 % of whisper-tiny.en's multiplications.
+MINI = dict(width=96, layers=2, kernel=9, mel_bands=80)
 
 
 def build_encoder(source, freeze=True):
@@ -51,7 +49,7 @@ def build_encoder(source, freeze=True):
     (96, 3, False)
     """
     if source == "mini":
-        return WhisperHidden(WhisperEncoder(WhisperConfig(dropout=0.0, **MINI)), trained=False)
+        return MelHidden(Layers(MINI))
     hint = "Give mini, a Hugging Face name such as microsoft/wavlm-large, or a local folder."
     try:
         config = AutoConfig.from_pretrained(source)
