@@ -66,7 +66,9 @@ class Encoder(nn.Module):
     ``width`` D and ``n_hidden`` L are attributes. ``trained`` is False for an encoder that starts
     from random weights: it is never frozen. ``max_seconds`` is the longest input, None for any.
     ``head_dropout`` is the dropout that suits an emotion head on top: the paper's 0.5 for wide
-    pretrained frames, 0.1 for an encoder that has to learn through it.
+    pretrained frames, 0.1 for an encoder that has to learn through it. ``enhancement_hidden`` is
+    the width of an enhancement head on top: the paper's 256, or half of it beside a small encoder,
+    where the recurrent layers would take nearly all of the time.
     """
 
     max_seconds = None
@@ -75,6 +77,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.width, self.n_hidden, self.trained = width, n_layers + 1, trained
         self.head_dropout = 0.5 if trained else 0.1
+        self.enhancement_hidden = 256 if trained else 128
         self.frozen = False
 
     def front(self):
