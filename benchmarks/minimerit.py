@@ -20,10 +20,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
 from speechbrain_merit.configuration import load, parse
-from speechbrain_merit.data.mixing import TrainingMixer, mix, read_audio
 from speechbrain_merit.datasets import fixed_test_set, noise_bank, prepare, prepare_noise, speech
+
+from speechbrain_merit.data.mixing import TrainingMixer, mix, read_audio
 
 RATE = 16000
 BANDS = 40  # from 60 Hz to 8 kHz, of equal width on a logarithmic axis where bins are fine enough

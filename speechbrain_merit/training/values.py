@@ -14,7 +14,7 @@ KINDS = {
     dict: ((dict,), "a mapping, as {name: value}"),
 }
 #: Of keys whose default is computed.
-COMPUTED = {"dropout": 0.5}
+COMPUTED = {"dropout": 0.5, "enhancement_hidden": 256}
 #: Lowest and highest values of numbers; None where there is no end.
 RANGES = {
     "seed": (0, 2**32 - 1),
