@@ -331,7 +331,9 @@ def test_torchrun_trains_scores_and_exports(corpus, tmp_path):  # noqa: F811
         assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-6)
 
 
-@pytest.mark.parametrize("where", ["settings", "preparation", "training"])
+@pytest.mark.parametrize(
+    "where", [pytest.param("settings", marks=pytest.mark.long), "preparation", "training"]
+)
 def test_an_error_of_one_process_ends_all_with_its_message_once(where, corpus, tmp_path):  # noqa: F811
     more = ["--find_unused_parameters"]
     more += {"settings": ["--seed", "x"], "preparation": ["--labels", "[angry, sad]"]}.get(
@@ -351,7 +353,7 @@ forward = MeritBrain.compute_forward
 
 
 def fails(brain, batch, stage):
-    if {where == "training"} and os.environ["RANK"] == "1" and brain.step == 2:
+    if {where == "training"} and os.environ["RANK"] == "1" and brain.step == 1:
         raise MeritError("The second process fails")
     return forward(brain, batch, stage)
 
@@ -364,7 +366,7 @@ except MeritError as error:
 """
     )
     code, said = torchrun(str(script), *arguments(corpus, tmp_path / "run", *more))
-    message = {"settings": "seed", "preparation": "neutral", "training": "The second process"}
+    message = {"settings": "seed", "preparation": "row .train_", "training": "The second process"}
     assert code != 0
     assert len(re.findall(f"ended: .*{message[where]}", said)) == 1, said
     assert said.count("Traceback (most recent call last)") <= said.count("torch/distributed/run.py")
