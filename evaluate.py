@@ -19,7 +19,7 @@ import logging
 import sys
 
 from speechbrain_merit.errors import MeritError
-from speechbrain_merit.training.run import score
+from speechbrain_merit.training.scoring import score
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(name)s - %(message)s")

@@ -21,17 +21,20 @@ def prepare(hparams):
     prepare_corpora(hparams)
 
 
-def prepare_noise(hparams):
+def prepare_noise(hparams, tests_only=False):
     """Writes the noise manifests; returns folders and manifests, each for train, valid and test.
 
-    Where no noise folder is given, MiniMERIT's own noise is used.
+    Where no noise folder is given, MiniMERIT's own noise is used. With ``tests_only``, for a model
+    that is scored and not trained, no other folders are needed.
     """
     keys = ("noise_train_folder", "noise_valid_folder", "noise_test_folders")
     given = [hparams[key] for key in keys]
     if not any(given):
         folders = prepare_minimerit_noise(hparams["noise_folder"])
         given = [folders["train"], folders["valid"], folders["test"]]
-    for key, value in zip(keys, given):
+    if tests_only:
+        given[:2] = None, None
+    for key, value in zip(keys[2 * tests_only :], given[2 * tests_only :]):
         if not value:
             raise PreparationError(f"{key} is empty: give it too, or none of {', '.join(keys)}.")
     manifests = prepare_noise_folders(

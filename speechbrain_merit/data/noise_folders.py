@@ -37,8 +37,8 @@ def prepare_noise(
 
     Arguments
     ---------
-    noise_train_folder, noise_valid_folder : str or Path
-        Folders of recordings.
+    noise_train_folder, noise_valid_folder : str, Path or None
+        Folders of recordings; both None where only tests are wanted.
     noise_test_folders : dict
         ``{name: folder}``, one for each test set; names of letters, digits, ``_`` and ``-``.
     save_folder : str or Path
@@ -77,7 +77,7 @@ def prepare_noise(
         noise_train_folder, noise_valid_folder, noise_test_folders, Path(save_folder)
     )
     tests = {name: manifests[f"test_{name}"] for name in noise_test_folders}
-    result = {"train": manifests["train"], "valid": manifests["valid"], "test": tests}
+    result = {"train": manifests.get("train"), "valid": manifests.get("valid"), "test": tests}
     if skip_prep:
         return result
     found = {name: _find(name, folder) for name, folder in folders.items()}
@@ -125,7 +125,7 @@ def _sets(train, valid, tests, save_folder):
         raise PreparationError(
             f"noise_test_folders is {tests!r}: write it as a mapping, such as {{unseen: folder}}."
         )
-    folders = {"train": train, "valid": valid}
+    folders = {} if tests and train is valid is None else {"train": train, "valid": valid}
     for name, folder in tests.items():
         if not PLAIN_NAME.fullmatch(str(name)):
             raise PreparationError(
@@ -166,7 +166,7 @@ def _find(name, folder):
 
 
 def _warn_of_overlap(folders, files):
-    train = {path.resolve() for path in files["train"]}
+    train = {path.resolve() for path in files.get("train", ())}
     for name, found in files.items():
         if name != "train" and not train.isdisjoint(path.resolve() for path in found):
             logger.warning(

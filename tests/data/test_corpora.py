@@ -11,6 +11,7 @@ from speechbrain_merit.data.corpora import RECIPES, find_corpora, overlay, recip
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.errors import MeritError, PreparationError
 from speechbrain_merit.training import run as recipe
+from speechbrain_merit.training import scoring
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 RATE = 16000
@@ -115,7 +116,7 @@ def test_one_run_trains_on_all_and_scores_each(world, trained):
     assert (row["corpus"], row["spk_id"]) == ("Other-One", "Other-One_train")
     assert row["wav"] == "{data_root[Other-One]}/train_sad.wav"
     # scored again from the folder alone, with one corpus elsewhere
-    assert recipe.score([str(output), "--data_folder", folders(world)]) == rows
+    assert scoring.score([str(output), "--data_folder", folders(world)]) == rows
 
 
 def test_settings_are_the_first_corpus_and_the_command_line_goes_over_all(world, caplog):
@@ -195,7 +196,7 @@ def test_a_run_is_scored_on_another_corpus_in_a_folder_of_its_own(world, trained
     before = contents(trained)
     name = str(world / "Other-One")
     data = ["--data_folder", str(world / "Other-One_data")]
-    rows = recipe.score([str(trained), "--corpus", name, *data, "--device", "cpu"])
+    rows = scoring.score([str(trained), "--corpus", name, *data, "--device", "cpu"])
     assert [(row["noise_set"], row["n"]) for row in rows] == [(None, 4), ("hiss", 4)]
     own = trained / "evaluation_Other-One"
     assert json.loads((own / "metrics.json").read_text()) == rows
@@ -207,13 +208,13 @@ def test_a_run_is_scored_on_another_corpus_in_a_folder_of_its_own(world, trained
     each = json.loads((trained / "evaluation" / "metrics_by_corpus.json").read_text())
     assert rows[0]["confusion"] == each["Other-One"][0]["confusion"]
     (own / "metrics.json").unlink()
-    assert recipe.score([str(trained), "--from_predictions", "True", "--corpus", name]) == rows
+    assert scoring.score([str(trained), "--from_predictions", "True", "--corpus", name]) == rows
     assert json.loads((own / "metrics.json").read_text()) == rows
 
 
 def test_each_test_set_has_a_folder_of_its_own():
     names = [{}, {"corpus": "x/Other"}, {"corpus": "A, B"}, {"corpus": "A", "test_split": "Test2"}]
-    folders = [recipe.evaluation_folder(given) for given in [*names, {"corpus": "A", "fold": 2}]]
+    folders = [scoring.evaluation_folder(given) for given in [*names, {"corpus": "A", "fold": 2}]]
     assert folders == [
         "evaluation",
         "evaluation_Other",
@@ -245,7 +246,7 @@ def german(world):
 
 def test_a_corpus_for_the_test_alone_can_be_scored_on_and_not_trained_on(world, trained, german):
     data = ["--data_folder", str(world / "First_data")]
-    rows = recipe.score([str(trained), "--corpus", str(german), *data, "--device", "cpu"])
+    rows = scoring.score([str(trained), "--corpus", str(german), *data, "--device", "cpu"])
     assert np.sum(rows[0]["confusion"], axis=1).tolist() == [2, 2, 2, 2]  # by the run's labels
     assert rows[0]["n"] == 8
     save = trained / "evaluation_German" / "save"
@@ -266,7 +267,7 @@ def test_a_corpus_for_the_test_alone_can_be_scored_on_and_not_trained_on(world, 
 )
 def test_what_is_missing_for_another_corpus_is_named(trained, words, message):
     with pytest.raises(MeritError, match=message):
-        recipe.score([str(trained), *words])
+        scoring.score([str(trained), *words])
 
 
 def test_another_corpus_has_to_have_the_labels_of_the_run(world, trained, german):
@@ -274,4 +275,4 @@ def test_another_corpus_has_to_have_the_labels_of_the_run(world, trained, german
     with pytest.raises(
         MeritError, match="German has no 'angry'; it has Freude, Trauer, Wut, neutr"
     ):
-        recipe.score([str(trained), *words, "--merge_labels", "{}"])
+        scoring.score([str(trained), *words, "--merge_labels", "{}"])

@@ -22,7 +22,8 @@ from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.training import processes as run
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.checkpoints import Checkpointer
-from speechbrain_merit.training.run import score, training_batches
+from speechbrain_merit.training.run import training_batches
+from speechbrain_merit.training.scoring import score
 from tests.training.test_run import arguments, corpus  # noqa: F401 (a fixture)
 
 LABELS = ["angry", "sad", "happy", "neutral"]

@@ -18,6 +18,7 @@ from speechbrain_merit.evaluation.emotion import calibration_error
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import run as recipe
+from speechbrain_merit.training import scoring
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.settings import load, parse
 
@@ -207,7 +208,7 @@ def test_scores_are_of_the_temperature_that_is_exported(trained, corpus):
 
 def test_scoring_again_gives_the_same_numbers(trained):
     first = json.loads((trained / "evaluation" / "metrics.json").read_text())
-    recipe.score([str(trained)])
+    scoring.score([str(trained)])
     again = json.loads((trained / "evaluation" / "metrics.json").read_text())
     assert again == first
 
@@ -228,7 +229,7 @@ def test_the_report_is_made_again_when_all_but_the_predictions_is_gone(
         raise AssertionError("the YAML was loaded")
 
     monkeypatch.setattr(recipe, "load_finished", refuse)
-    rows = recipe.score([str(left), "--from_predictions", "True"])
+    rows = scoring.score([str(left), "--from_predictions", "True"])
     assert {path: path.read_bytes() for path in made} == made
     assert {path.name for path in made} >= {"metrics.json", "metrics.md", "metrics.csv"}
     assert [row["snr_db"] for row in rows] == [None, 0]
@@ -246,22 +247,22 @@ def test_the_report_is_made_again_when_all_but_the_predictions_is_gone(
 )
 def test_what_cannot_be_made_of_predictions_is_named(tmp_path, more, message):
     with pytest.raises(MeritError, match=message):
-        recipe.score([str(tmp_path), *more])
+        scoring.score([str(tmp_path), *more])
 
 
 def test_a_debugging_run_scores_two_batches(trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "copy")
-    rows = recipe.score([str(copy), "--debug", "--test_batch_size", "1"])
+    rows = scoring.score([str(copy), "--debug", "--test_batch_size", "1"])
     assert [(row["snr_db"], row["n"]) for row in rows] == [(None, 2)]
     assert (copy / "evaluation" / "report.html").is_file()
 
 
 def test_scoring_works_where_the_run_was_moved(trained, tmp_path, corpus):
     moved = shutil.copytree(trained, tmp_path / "moved")
-    rows = recipe.score([str(moved), "--test_snrs", "[5, 20]"])
+    rows = scoring.score([str(moved), "--test_snrs", "[5, 20]"])
     assert [row["snr_db"] for row in rows] == [None, 5, 20]
     (moved / "save" / "temperature.json").unlink()  # of a run that kept none it is fitted again
-    clean = recipe.score([str(moved), "--test_snrs", "[5]"])[0]
+    clean = scoring.score([str(moved), "--test_snrs", "[5]"])[0]
     assert clean["ece"] == pytest.approx(rows[0]["ece"], abs=1e-4)
     assert rows[1]["si_sdr_noisy"] == pytest.approx(5, abs=0.1)
 
@@ -368,7 +369,7 @@ def test_missing_yaml_and_missing_run_are_named(tmp_path):
     with pytest.raises(MeritError, match="no file hparams/nothing.yaml"):
         recipe.run(["hparams/nothing.yaml"])
     with pytest.raises(MeritError, match="holds no hyperparams.yaml"):
-        recipe.score([str(tmp_path)])
+        scoring.score([str(tmp_path)])
 
 
 def test_a_label_outside_the_label_set_is_named(corpus, tmp_path):

@@ -1,0 +1,35 @@
+"""A pretrained folder is scored as the run that made it."""
+
+import pytest
+
+from speechbrain_merit.errors import MeritError
+from speechbrain_merit.training.scoring import score
+from tests.training.test_run import arguments, at_root, corpus, trained  # noqa: F401 (fixtures)
+
+
+def data(corpus):  # noqa: F811
+    """What of the command line says where speech and noise are."""
+    words = arguments(corpus, "")[1:]
+    wanted = ("--corpus", "--data_folder", "--noise_test_folders", "--test_snrs", "--n_jobs")
+    pairs = zip(words[::2], words[1::2])
+    return [word for pair in pairs if pair[0] in wanted for word in pair]
+
+
+def test_a_pretrained_folder_scores_as_its_run_does(corpus, trained, tmp_path):  # noqa: F811
+    words = [*data(corpus), "--output_folder", str(tmp_path), "--device", "cpu"]
+    rows = score([str(trained / "pretrained"), *words])
+    expected = score([str(trained), "--device", "cpu"])
+    assert [(row["noise_set"], row["n"]) for row in rows] == [(None, 4), ("street", 4)]
+    for ours, theirs in zip(rows, expected):
+        for key in ("f1_macro", "ece", "stoi", "si_sdr", "ssnr"):
+            assert ours[key] == pytest.approx(theirs[key], abs=1e-6), key
+    assert (tmp_path / "evaluation" / "report.html").is_file()
+    assert not (tmp_path / "save" / "noise_train.json").exists()
+
+
+def test_what_it_cannot_be_scored_on_is_named(corpus, trained, tmp_path):  # noqa: F811
+    words = [*data(corpus), "--output_folder", str(tmp_path)]
+    with pytest.raises(MeritError, match="no key speed"):
+        score([str(trained / "pretrained"), *words, "--speed", "2"])
+    with pytest.raises(MeritError, match="neither a corpus"):
+        score([str(trained / "pretrained"), *words, "--corpus", "Nowhere"])
