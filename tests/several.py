@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import traceback
 
@@ -35,6 +36,19 @@ def processes(world, function, *arguments):
     failed = [text for ok, text in given.values() if not ok]
     assert not failed, "\n".join(failed)
     return [pickle.loads(given[rank][1]) for rank in range(world)]
+
+
+def killed(function, *arguments):
+    """Whether a process that runs ``function(*arguments)`` was ended by SIGKILL."""
+    process = CONTEXT.Process(target=function, args=arguments)
+    process.start()
+    process.join(SECONDS)
+    hangs = process.is_alive()
+    process.kill()
+    process.join()
+    assert not hangs, f"{function.__name__}{arguments} hangs"
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return process.exitcode == -signal.SIGKILL
 
 
 def member(results, rank, world, port, function, arguments):
