@@ -129,6 +129,7 @@ class Joiner:
         """From ``old`` to ``new`` (C, n), where they differ least; and the place of that."""
         width = round(FADE * SAMPLE_RATE)
         total = (old - new).double().square().sum(dim=0).cumsum(dim=0)
+        total = torch.nn.functional.pad(total, (1, 0))
         place = int((total[2 * width :] - total[: -2 * width]).argmin()) + width
         rise = torch.zeros(old.shape[1], dtype=old.dtype, device=old.device)
         ramp = (torch.arange(2 * width, dtype=old.dtype, device=old.device) + 0.5) / (2 * width)

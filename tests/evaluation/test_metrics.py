@@ -289,18 +289,35 @@ def test_calibration_from_perfect_to_worst():
 
 
 @pytest.mark.parametrize(
-    "truth, probabilities",
+    "truth, probabilities, message",
     [
-        ([], np.zeros((0, 2))),
-        ([0], [[1.0, 2.0]]),  # logits
-        ([0], [[math.nan, 1.0]]),
-        ([2], [[0.5, 0.5]]),
-        ([-1], [[0.5, 0.5]]),
-        ([0.0], [[0.5, 0.5]]),
-        ([0, 1], [[0.5, 0.5]]),
-        ([0], [[0.2, 0.3, 0.5]]),
+        ([], np.zeros((0, 2)), "one utterance or more"),
+        ([[0]], [[0.5, 0.5]], "one utterance or more"),
+        ([0, 1], [[0.5, 0.5]], "2 utterances"),
+        ([0], [[0.2, 0.3, 0.5]], "2"),
+        ([2], [[0.5, 0.5]], "indices 0 ... 1"),
+        ([-1], [[0.5, 0.5]], "indices 0 ... 1"),
+        ([0.0], [[0.5, 0.5]], "indices 0 ... 1"),
+        ([0], [[1.0, 2.0]], "softmax of the logits"),
+        ([0], [[1.2, -0.2]], "softmax of the logits"),
+        ([0, 0], [[0.5, 0.5], [0.4, 0.597]], "softmax of the logits"),
+        ([0], [[math.nan, 1.0]], "softmax of the logits"),
     ],
 )
-def test_emotion_input_that_cannot_be_scored_is_an_error(truth, probabilities):
-    with pytest.raises(ValueError):
+def test_emotion_input_that_cannot_be_scored_is_an_error(truth, probabilities, message):
+    with pytest.raises(ValueError, match=message):
         emotion_scores(np.array(truth, dtype=None if truth else int), probabilities, ["a", "b"])
+
+
+def test_what_half_precision_rounds_can_be_scored():
+    scores = emotion_scores([0, 1, 1], [[0.5004, 0.5], [0.0, 1.0], [1.0, 0.0]], ["a", "b"])
+    assert scores["f1_micro"] == pytest.approx(2 / 3) and scores["n"] == 3
+
+
+def test_a_confidence_belongs_to_the_bin_that_it_closes():
+    # Two bins: .5 closes the first, .6 lies in the second; errors of two bins do not cancel.
+    sure = [[0.5, 0.5], [0.6, 0.4]]
+    assert calibration_error([1, 0], sure, bins=2) == pytest.approx((0.5 + 0.4) / 2)
+    assert calibration_error([1, 0], sure, bins=1) == pytest.approx((0.5 - 0.4) / 2)
+    # Fifteen unless told otherwise: 9/15 closes the ninth, .61 lies in the tenth.
+    assert calibration_error([1, 0], [[0.6, 0.4], [0.61, 0.39]]) == pytest.approx((0.6 + 0.39) / 2)

@@ -70,6 +70,47 @@ def test_only_what_needs_a_gradient_gets_one():
     assert all(float(norm.bias.grad.abs().max()) > 0 for norm in norms)
 
 
+@pytest.mark.parametrize("trained", ["norms", "gamma", "beta", "weight", "norms and weight"])
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("n_hidden, out", [(3, 2), (5, 64), (6, 65), (11, 130)])
+def test_what_alone_is_trained_gets_its_gradient(trained, frozen, n_hidden, out):
+    """Of an expert that stays as it is, say, where the LayerNorms learn; in groups and pieces."""
+    hidden, norms, rows = build(n_hidden, 20, 8, seed=4, frozen=frozen)
+    torch.manual_seed(0)
+    layer = nn.Linear(8 * n_hidden, out)
+    wanted = {
+        "gamma": [norm.weight for norm in norms],
+        "beta": [norm.bias for norm in norms],
+        "norms": [*norms.parameters()],
+        "weight": [layer.weight],
+        "norms and weight": [*norms.parameters(), layer.weight],
+    }[trained]
+    for parameter in (*norms.parameters(), *layer.parameters()):
+        parameter.requires_grad_(any(parameter is one for one in wanted))
+    wanted = [*wanted, *([] if frozen else [hidden])]
+    frames = NormalisedFrames(hidden, norms, rows)
+    ours = gradients(project(layer, frames), wanted)
+    for one, other in zip(ours, gradients(layer(frames.tensor()), wanted)):
+        scale = float(other.detach().abs().max())
+        assert scale > 0
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * (1 + scale))
+
+
+def test_all_frames_are_meant_unless_rows_are_given():
+    hidden, norms, _ = build(4, 9, 8, seed=5)
+    layer = nn.Linear(32, 3)
+    every = NormalisedFrames(hidden, norms)
+    assert len(every) == 9 and len(NormalisedFrames(hidden, norms, torch.arange(2))) == 2
+    listed = NormalisedFrames(hidden, norms, torch.arange(9))
+    parameters = [*layer.parameters(), *norms.parameters(), hidden]
+    for one, other in zip(
+        gradients(project(layer, every), parameters), gradients(project(layer, listed), parameters)
+    ):
+        torch.testing.assert_close(one, other)
+    chosen = every[torch.tensor([4, 1])]
+    assert torch.equal(chosen.tensor(), listed.tensor()[[4, 1]])
+
+
 def test_bfloat16_is_chosen_by_autocast_and_stays_near():
     hidden, norms, rows = build(6, 30, 16, seed=3)
     layer = nn.Linear(96, 8)

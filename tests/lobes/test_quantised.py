@@ -11,6 +11,7 @@ from transformers import WavLMConfig, WavLMModel
 from speechbrain_merit.lobes.experts import Expert, ExpertPool
 from speechbrain_merit.lobes.integration import MixtureOfExperts
 from speechbrain_merit.lobes.quantised import Int8Linear, quantise
+from speechbrain_merit.lobes.routing import Routing
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 
 
@@ -115,6 +116,30 @@ def test_a_factorised_expert_is_the_best_of_its_rank(rank, tolerance):
     torch.testing.assert_close(lost, spectrum[rank:].square().sum(), rtol=1e-3, atol=1e-6)
 
 
-def test_a_pool_factorises_every_expert():
-    pool = ExpertPool(12, 20, 8, n_experts=3).factorise(4)
-    assert all(expert[0].weight.shape == (4, 12) for expert in pool.experts)
+def test_a_factorised_expert_is_a_low_rank_one_with_the_rest_of_the_first():
+    torch.manual_seed(0)
+    expert = Expert(12, 20, 8)
+    smaller = expert.factorised(5)
+    assert [tuple(p.shape) for p in smaller.parameters()] == [
+        tuple(p.shape) for p in Expert(12, 20, 8, rank=5).parameters()
+    ]
+    assert all(p.requires_grad for p in smaller.parameters())  # it may be trained on
+    for one, other in ((smaller[1].bias, expert[0].bias), (smaller[-1].bias, expert[-1].bias)):
+        assert torch.equal(one, other)
+    assert torch.equal(smaller[-1].weight, expert[-1].weight)
+    # the first of its rows hold the most of the weights: their lengths are the singular values
+    spectrum = torch.linalg.svdvals(expert[0].weight.detach())[:5]
+    torch.testing.assert_close(smaller[1].weight.norm(dim=0), spectrum)
+    torch.testing.assert_close(smaller[0].weight @ smaller[0].weight.T, torch.eye(5))
+
+
+def test_a_pool_factorises_every_expert_and_keeps_their_order():
+    torch.manual_seed(0)
+    pool, frames = ExpertPool(12, 20, 8, n_experts=3), torch.randn(9, 12)
+    chosen = torch.tensor([[0], [1], [2]] * 3)
+    routing = {"ser": Routing(torch.zeros(9, 3), chosen, torch.ones(9, 1))}
+    before = pool(frames, routing)["ser"]
+    assert pool.factorise(12) is pool
+    agree(pool(frames, routing)["ser"], before, tolerance=1e-5)
+    smaller = ExpertPool(12, 20, 8, n_experts=3).factorise(4)
+    assert [expert[0].weight.shape for expert in smaller.experts] == [(4, 12)] * 3
