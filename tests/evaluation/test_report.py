@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from speechbrain_merit.evaluation.report import figures, spectrograms, tables
 from speechbrain_merit.evaluation.report import page as report
+from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.report.examples import Example
 from speechbrain_merit.evaluation.report.page import listening_copy, write_report
 
@@ -361,6 +362,16 @@ def test_figures_leave_matplotlib_as_it_was(tmp_path):
     write_report(tmp_path, some_rows(), [an_example()], some_use(), CURVES, {})
     assert dict(matplotlib.rcParams) == before
     assert not re.search("pyplot", " ".join(vars(figures)) + " ".join(vars(spectrograms)))
+
+
+def test_a_cut_line_of_the_log_costs_no_other(tmp_path):
+    line = "epoch: {} - train loss: {}\n"
+    text = line.format(1, 2.5) + "epoch: 2 - train lo" + line.format(2, 1.5) + line.format(3, 0.5)
+    (tmp_path / "log.txt").write_text(text + "epoch: 4 - train loss: ")
+    curves = read_curves(tmp_path / "log.txt")
+    assert curves == [
+        {"epoch": n, "train loss": loss} for n, loss in ((1, 2.5), (2, 1.5), (3, 0.5))
+    ]
 
 
 def test_learning_curves_share_a_panel_for_each_quantity():

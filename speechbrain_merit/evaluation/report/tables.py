@@ -97,10 +97,9 @@ def to_csv(rows):
     >>> to_csv([{"n": 2, "f1_macro_ci": (0.25, 0.5), "recall": {"sad": None, "happy": 1.0}}])
     'n,f1_macro_ci_low,f1_macro_ci_high,recall_sad,recall_happy\n2,0.25,0.5,,1.0\n'
     """
-    flat = [_flat(row) for row in strict(rows)]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, columns, restval=None, lineterminator="\n")
+    flat, file = [_flat(row) for row in strict(rows)], io.StringIO()
+    columns = dict.fromkeys(name for row in flat for name in row)
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return file.getvalue()
@@ -328,19 +327,19 @@ def _flat(row):
     flat = {}
     labels = list(row.get("recall") or {})
     for key, value in row.items():
-        if key == "f1_macro_ci" and value is not None:
+        if value is None and key in ("f1_macro_ci", "confusion", *NAMED):
+            continue
+        if key == "f1_macro_ci":
             flat["f1_macro_ci_low"], flat["f1_macro_ci_high"] = value
-        elif key in NAMED and value is not None:
-            prefix = NAMED[key].lower()
-            flat.update({f"{prefix}_{name}": score for name, score in value.items()})
-        elif key == "confusion" and value is not None:
+        elif key in NAMED:
+            flat.update({f"{NAMED[key].lower()}_{name}": score for name, score in value.items()})
+        elif key == "confusion":
             for label, counts in zip(labels, value, strict=True):
-                flat.update(
-                    {f"confusion_{label}_as_{o}": c for o, c in zip(labels, counts, strict=True)}
-                )
+                named = zip(labels, counts, strict=True)
+                flat.update({f"confusion_{label}_as_{other}": count for other, count in named})
         elif key == "snr_db" and value is not None:
             flat[key] = float(value)  # one type in the column, whole numbers or not
-        elif key not in ("f1_macro_ci", "confusion", *NAMED):
+        else:
             flat[key] = value
     return flat
 
