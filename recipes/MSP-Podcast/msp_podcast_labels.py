@@ -13,8 +13,9 @@ from collections import Counter
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES
+from speechbrain_merit.audio.names import some
 from speechbrain_merit.data.code_pages import decode
-from speechbrain_merit.data.listing import UNRATED, some, table_rows
+from speechbrain_merit.data.listing import UNRATED, table_rows
 from speechbrain_merit.data.ratings import PublishedRatings
 from speechbrain_merit.errors import PreparationError
 

@@ -6,9 +6,7 @@ would be names that nobody has, and nothing would say so.
 """
 
 import codecs
-import os
 import re
-import unicodedata
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
@@ -139,20 +137,3 @@ def _word(text, at):
     """The word around a place in a text; one byte of Windows-1252 is one letter."""
     start = re.search(r"[^\s,;|/\\\"]*$", text[max(0, at - 40) : at]).group()
     return start + re.match(r"[^\s,;|/\\\"]*", text[at : at + 40]).group()
-
-
-def readable(name):
-    r"""The name of a file as text in one form; bytes that are no UTF-8 are read as Windows-1252.
-
-    For comparing and for messages: the file itself does not answer to it.
-
-    Example
-    -------
-    >>> readable("n\udce9.wav"), readable("ne\u0301.wav")
-    ('né.wav', 'né.wav')
-    """
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        name = os.fsencode(name).decode("cp1252", errors="replace")
-    return unicodedata.normalize("NFC", name)

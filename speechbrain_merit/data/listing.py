@@ -15,12 +15,12 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import find_audio
-from speechbrain_merit.data.code_pages import read_text, readable
+from speechbrain_merit.audio.names import some
+from speechbrain_merit.data.code_pages import read_text
 from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 
-MAX_NAMED = 10  # of many files that are wrong, a message names this many
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)  # for Excel
 # What stands where nobody gave a rating.
@@ -123,20 +123,6 @@ def named_files(corpus, folders, pattern, example, source):
             f"{some(others)}."
         )
     return found
-
-
-def some(names):
-    """The first few of many names, for a message.
-
-    Example
-    -------
-    >>> some(["a", "b"])
-    'a, b'
-    """
-    rest = len(names) - MAX_NAMED
-    return ", ".join(readable(str(n)) for n in names[:MAX_NAMED]) + (
-        f" and {rest} more" if rest > 0 else ""
-    )
 
 
 def read_table(path, columns, optional=()):

@@ -12,8 +12,8 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES
-from speechbrain_merit.data.code_pages import readable
-from speechbrain_merit.data.listing import MAX_NAMED, folded
+from speechbrain_merit.audio.names import MAX_NAMED, readable
+from speechbrain_merit.data.listing import folded
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.recordings import Recordings
 from speechbrain_merit.data.splits import WantedLabels, cross_validate, spelling

@@ -16,8 +16,7 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import inspect_files
-from speechbrain_merit.data.code_pages import readable
-from speechbrain_merit.data.listing import some
+from speechbrain_merit.audio.names import readable, some
 from speechbrain_merit.data.manifests import escape_row, remember, rooted, skip, write_manifest
 from speechbrain_merit.data.splits import WantedLabels
 from speechbrain_merit.errors import PreparationError

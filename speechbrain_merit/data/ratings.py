@@ -2,7 +2,8 @@
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.listing import MAX_NAMED, read_rating
+from speechbrain_merit.audio.names import MAX_NAMED
+from speechbrain_merit.data.listing import read_rating
 from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES, find_audio
-from speechbrain_merit.data.code_pages import readable
-from speechbrain_merit.data.listing import folded, some
+from speechbrain_merit.audio.names import readable, some
+from speechbrain_merit.data.listing import folded
 from speechbrain_merit.errors import PreparationError
 
 DRIVE = re.compile(r"[A-Za-z]:/")

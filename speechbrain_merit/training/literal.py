@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from speechbrain_merit.data.code_pages import readable
+from speechbrain_merit.audio.names import readable
 from speechbrain_merit.data.text_keys import expanded, stays_text, written
 from speechbrain_merit.errors import SettingsError
 
