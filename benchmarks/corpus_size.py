@@ -20,9 +20,10 @@ from measure import MIB, machine, status_bytes
 from speechbrain.dataio.batch import PaddedBatch
 from torch.utils.data import DataLoader
 
+from speechbrain_merit.audio.reading import read_audio
 from speechbrain_merit.data.datasets import training_mixer
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
-from speechbrain_merit.data.mixing import NoiseBank, read_audio
+from speechbrain_merit.data.mixing import NoiseBank
 from speechbrain_merit.data.pipeline import batches_by_duration, training_set
 from speechbrain_merit.labels import label_encoder
 

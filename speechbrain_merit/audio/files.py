@@ -1,4 +1,4 @@
-"""Reading and writing recordings block by block: any rate, channels and format of soundfile.
+"""Reading recordings block by block at 16 kHz, and writing them: any format of soundfile.
 
 Nothing here holds a whole recording, the input is opened for reading alone, and an output appears
 under its name when it is finished, or not at all.
@@ -12,10 +12,11 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from speechbrain_merit.audio.channels import Channels
+from speechbrain_merit.audio.reading import Recording, fingerprint, native, reason
 from speechbrain_merit.errors import AudioError
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
-BLOCK_SECONDS = 4.0
 #: Shorter than this, a recording holds not even one syllable.
 SHORTEST_SECONDS = 0.1
 #: Some formats announce a buffer more than they hold.
@@ -32,24 +33,27 @@ SUBTYPES = {"WAV": "PCM_16", "FLAC": "PCM_16"}
 class AudioReader:
     """A recording as blocks at 16 kHz.
 
+    It is decoded twice: what is made of its channels (:mod:`speechbrain_merit.audio.channels`)
+    depends on all of it.
+
     Arguments
     ---------
     path : str or Path
         The file.
     channels : str
-        ``mix`` averages them into one, ``separate`` keeps each.
+        ``mix`` makes them one, ``separate`` keeps each.
 
     Attributes
     ----------
     rate, n_channels, n_frames : int
-        Of the file, as it announces them.
+        Of the file; the last as it announces it, until the first block.
     warnings : list of str
-        What was wrong and passed over; complete after the last block.
+        What was wrong and passed over; complete with the first block.
 
     Raises
     ------
     AudioError
-        No file, no format that soundfile reads, empty, or shorter than 0.1 s.
+        No file, nothing that soundfile reads, empty, or shorter than 0.1 s.
 
     Example
     -------
@@ -63,16 +67,14 @@ class AudioReader:
     def __init__(self, path, channels="mix"):
         if channels not in CHANNELS:
             raise ValueError(f"channels is {channels!r}: choose one of {', '.join(CHANNELS)}.")
-        self.path, self.channels, self.warnings = Path(path), channels, []
-        self.before = self.fingerprint()
-        try:
-            open(path, "rb").close()  # says why not; libsndfile says "System error"
-            info = sf.info(native(path))
-        except (sf.SoundFileError, OSError, TypeError) as error:  # the last for raw samples
-            raise AudioError(f"{path}: no recording that can be read: {reason(error)}") from error
-        self.rate, self.n_channels, self.n_frames = info.samplerate, info.channels, info.frames
-        self.float = info.subtype in ("FLOAT", "DOUBLE")
+        self.path, self.channels = Path(path), channels
+        self.before = fingerprint(path)
+        self.recording = recording = Recording(path)
+        self.warnings = list(recording.warnings)
+        self.rate, self.n_channels = recording.rate, recording.n_channels
+        self.float = recording.subtype in ("FLOAT", "DOUBLE")
         self.kept = self.n_channels if channels == "separate" else 1
+        self.n_frames = recording.count()
         self.seconds = self.n_frames / self.rate
         if self.n_frames == 0:
             raise AudioError(f"{path}: is empty.")
@@ -82,16 +84,6 @@ class AudioReader:
                 f"{1000 * SHORTEST_SECONDS:.0f} ms are needed."
             )
 
-    def fingerprint(self):
-        """What changes when someone writes to the file."""
-        try:
-            status = os.stat(self.path)
-        except OSError as error:
-            raise AudioError(f"{self.path}: cannot be read: {reason(error)}") from error
-        if not self.path.is_file():
-            raise AudioError(f"{self.path}: is no file.")
-        return status.st_size, status.st_mtime_ns, status.st_ino
-
     def blocks(self):
         """Yields float32 samples (channels, n) at 16 kHz.
 
@@ -100,13 +92,11 @@ class AudioReader:
         AudioError
             The file cannot be decoded, holds NaN or infinity, or changed while it was read.
         """
-        resampler = None
+        found, resampler = self.look(), None
         if self.rate != SAMPLE_RATE:
             resampler = soxr.ResampleStream(self.rate, SAMPLE_RATE, self.kept, dtype="float32")
-        read = 0
         for block in self.decoded():
-            read += len(block)
-            block = block.mean(axis=1, keepdims=True) if self.channels == "mix" else block
+            block = found.mixed(block)[:, None] if self.channels == "mix" else found.centred(block)
             if resampler is not None:
                 block = resampler.resample_chunk(block)
             if len(block):
@@ -115,10 +105,15 @@ class AudioReader:
             block = resampler.resample_chunk(np.zeros((0, self.kept), np.float32), last=True)
             if len(block):
                 yield np.ascontiguousarray(block.T)
-        if self.fingerprint() != self.before:
-            raise AudioError(
-                f"{self.path}: changed while it was read; start again when it is whole."
-            )
+        self.check_unchanged()
+
+    def look(self):
+        """Decodes the file once, and knows its length and channels afterwards."""
+        found = Channels(self.n_channels, self.rate)
+        for block in self.decoded():
+            found.add(block)
+        self.check_unchanged()
+        read = found.count
         if read == 0:
             raise AudioError(f"{self.path}: announces {self.seconds:.1f} s and holds nothing.")
         if read / self.rate < SHORTEST_SECONDS:
@@ -126,42 +121,34 @@ class AudioReader:
                 f"{self.path}: is cut off after {1000 * read / self.rate:.0f} ms; at least "
                 f"{1000 * SHORTEST_SECONDS:.0f} ms are needed."
             )
-        if self.n_frames - read > SLACK_SECONDS * self.rate:
+        missing = (self.n_frames - read) / self.rate + self.recording.missing
+        if missing > SLACK_SECONDS:
+            announced = read / self.rate + missing
             self.warnings.append(
-                f"cut off: {read / self.rate:.2f} s of the {self.seconds:.2f} s it announces"
+                f"cut off: {read / self.rate:.2f} s of the {announced:.2f} s it announces"
             )
+        if self.channels == "mix":
+            self.warnings += found.warnings()
         self.n_frames, self.seconds = read, read / self.rate
+        return found
 
     def decoded(self):
         """Yields blocks (n, channels) of the file at its own rate."""
-        read, size = 0, round(BLOCK_SECONDS * self.rate)
-        try:
-            with sf.SoundFile(native(self.path)) as file:
-                while len(block := file.read(size, dtype="float32", always_2d=True)):
-                    finite = np.isfinite(block)
-                    if not finite.all():
-                        place = (read + int(np.argmin(finite.all(axis=1)))) / self.rate
-                        raise AudioError(
-                            f"{self.path}: NaN or infinite samples from {place:.2f} s on."
-                        )
-                    read += len(block)
-                    yield block
-        except (sf.SoundFileError, OSError) as error:
+        read = 0
+        for block in self.recording.blocks():
+            finite = np.isfinite(block)
+            if not finite.all():
+                place = (read + int(np.argmin(finite.all(axis=1)))) / self.rate
+                raise AudioError(f"{self.path}: NaN or infinite samples from {place:.2f} s on.")
+            read += len(block)
+            yield block
+
+    def check_unchanged(self):
+        """Raises AudioError where somebody wrote to the file."""
+        if fingerprint(self.path) != self.before:
             raise AudioError(
-                f"{self.path}: cannot be decoded after {read / self.rate:.1f} s: {reason(error)}"
-            ) from error
-
-
-def native(path):
-    """A path as soundfile takes it: names of files need not be UTF-8, where these are bytes."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
-
-
-def reason(error):
-    """The last part of an error's message, without the path that soundfile repeats."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).rsplit(": ", 1)[-1].strip() or type(error).__name__
+                f"{self.path}: changed while it was read; start again when it is whole."
+            )
 
 
 class AudioWriter:

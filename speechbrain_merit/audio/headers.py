@@ -1,8 +1,9 @@
 """Checking recordings by their headers alone: for corpora too large to decode before training.
 
 `inspection` decodes every file once. For hundreds of hours that reads all of the corpus off the
-disk; headers tell duration, rate, and whether a WAV was cut off. What they cannot tell is silence,
-and samples that are NaN. Findings are noted as they come, so that an interrupted preparation goes
+disk; headers tell duration, rate, and whether a WAV was cut off. Where one does not tell the length
+(see `reading`), that file is read to its end. What headers cannot tell is silence, and samples that
+are NaN. Findings are noted as they come, so that an interrupted preparation goes
 on where it was, and one with other labels has next to nothing to do.
 """
 
@@ -11,7 +12,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-import soundfile as sf
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 from tqdm import tqdm
 
@@ -19,8 +19,12 @@ from speechbrain_merit.audio.inspection import (
     MIN_FILES_FOR_POOL,
     MIN_SECONDS,
     AudioReport,
+    decoding_problem,
     length_problem,
+    say_what_is_odd,
 )
+from speechbrain_merit.audio.reading import Recording
+from speechbrain_merit.errors import AudioError
 
 FLUSH_EVERY = 1000  # findings: what an interruption costs at most, less than a second of work
 CHUNK = 64  # files given to a process at once
@@ -49,7 +53,7 @@ def inspect_header(path, min_rate=0, min_duration=MIN_SECONDS):
 
     Example
     -------
-    >>> import numpy as np
+    >>> import numpy as np, soundfile as sf
     >>> path = getfixture("tmpdir").join("tone.wav")
     >>> sf.write(path, np.sin(np.arange(8000) / 10.0), 8000)
     >>> inspect_header(path).duration, inspect_header(path, min_rate=16000).problem
@@ -57,19 +61,19 @@ def inspect_header(path, min_rate=0, min_duration=MIN_SECONDS):
     """
     duration = 0.0
     try:
-        with sf.SoundFile(str(path)) as sound:
-            duration = sound.frames / sound.samplerate
-            problem = length_problem(sound, min_duration)
-            if problem is None and sound.samplerate < min_rate:
-                problem = f"its rate is {sound.samplerate} Hz, less than {min_rate} Hz"
-            if problem is None and sound.format != "WAV":
-                sound.seek(max(0, sound.frames - LAST_PIECE))
-                if len(sound.read(LAST_PIECE)) < min(LAST_PIECE, sound.frames):
-                    problem = f"truncated: its header announces {duration:.2f} s"
-    except (sf.SoundFileError, RuntimeError, OSError) as error:
-        cause = str(error) if Path(path).is_file() else "there is no such file"
-        problem = f"cannot be decoded: {cause}"
-    return AudioReport(duration, problem, [], [])
+        recording = Recording(path)
+        frames = recording.count()
+        duration = frames / recording.rate
+        problem = length_problem(recording, min_duration)
+        if problem is None and recording.rate < min_rate:
+            problem = f"its rate is {recording.rate} Hz, less than {min_rate} Hz"
+        if problem is None and recording.format != "WAV":
+            piece = min(LAST_PIECE, frames)
+            if len(recording.samples(frames - piece, frames)) < piece:
+                problem = f"truncated: its header announces {duration:.2f} s"
+    except (AudioError, OSError) as error:
+        return AudioReport(duration, decoding_problem(path, error), [], [], [])
+    return AudioReport(duration, problem, [], [], recording.warnings)
 
 
 def inspect_headers(paths, desc="Reading headers", journal=None, min_rate=0):
@@ -94,7 +98,7 @@ def inspect_headers(paths, desc="Reading headers", journal=None, min_rate=0):
 
     Example
     -------
-    >>> import numpy as np
+    >>> import numpy as np, soundfile as sf
     >>> folder = Path(getfixture("tmpdir"))
     >>> sf.write(folder / "tone.wav", np.sin(np.arange(8000) / 10.0), 16000)
     >>> paths = [folder / "tone.wav", folder / "gone.wav"]
@@ -115,12 +119,15 @@ def inspect_headers(paths, desc="Reading headers", journal=None, min_rate=0):
     try:
         for path, report in zip(todo, found):
             known[path] = report
-            notes.append([path, *states[path], min_rate, report.duration, report.problem])
+            note = [report.duration, report.problem, report.warnings]
+            notes.append([path, *states[path], min_rate, *note])
             if len(notes) == FLUSH_EVERY:
                 _append(journal, notes)
     finally:  # also where the user interrupts
         _append(journal, notes)
-    return [known[path] for path in paths]
+    reports = [known[path] for path in paths]
+    say_what_is_odd(paths, reports, desc)
+    return reports
 
 
 def _state(path):
@@ -141,11 +148,11 @@ def _read_journal(journal, states, min_rate):
         return known
     for line in lines:
         try:
-            path, size, changed, rate, duration, problem = json.loads(line)
+            path, size, changed, rate, duration, problem, odd = json.loads(line)
         except ValueError:  # the end of a line is missing: the machine went down
             continue
         if states.get(path) == (size, changed) and rate == min_rate:
-            known[path] = AudioReport(duration, problem, [], [])
+            known[path] = AudioReport(duration, problem, [], [], odd)
     return known
 
 

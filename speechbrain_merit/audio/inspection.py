@@ -5,21 +5,36 @@ holds NaN is known by name before training starts and not after an hour of it.
 """
 
 import os
-import re
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile as sf
+from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 from tqdm import tqdm
 
+from speechbrain_merit.audio.channels import Channels
+from speechbrain_merit.audio.containers import holds_sound, other_content
+from speechbrain_merit.audio.names import some
+from speechbrain_merit.audio.reading import Recording
+from speechbrain_merit.errors import AudioError
+
+logger = get_logger(__name__)
+
 # Containers that libsndfile decodes and that corpora are published in.
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 .sph".split()
+    ".wav .wave .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .mp2 .mpga .aif .aiff .aifc .au .snd "
+    ".caf .sph".split()
 )
+# What else sound is kept in, and no suffix at all: these files are opened to see what they hold.
+OTHER_SUFFIXES = frozenset(
+    " .m4a .m4b .mp4 .m4v .mov .3gp .aac .adts .webm .mka .mkv .avi .flv .wma .asf .amr .ape .wv "
+    ".tta .mpc .dsf .ac3 .rm .mpg .mpeg".split(" ")
+)
+# Where systems keep what was deleted, or a copy of what is elsewhere.
+NO_PLACES = frozenset(["$recycle.bin", "system volume information", "__macosx", "@eadir"])
 
 MIN_SECONDS = 0.1  # shorter than this, a recording holds not even one syllable or noise event
 SECTION_SECONDS = 30.0  # longest piece that is read at once, and longest noise section
@@ -47,19 +62,23 @@ class AudioReport(NamedTuple):
         (start, duration) in seconds of each piece of at most `SECTION_SECONDS` that is not silent.
     silent_sections : list of tuple
         The same for the silent pieces.
+    warnings : list of str
+        What is odd about a file that can be used all the same.
     """
 
     duration: float
     problem: str | None
     sections: list
     silent_sections: list
+    warnings: list
 
 
 def find_audio(folder):
     """Lists the recordings in a folder and in all folders below it.
 
-    Hidden files (such as the ``._x.wav`` that macOS leaves) are passed over; linked folders are
-    followed, each one once.
+    Hidden files and folders (such as the ``._x.wav`` that macOS leaves, or ``.Trash-1000``) are
+    passed over; linked folders are followed, each one once. What holds sound in a format that is
+    not read is passed over with a warning.
 
     Arguments
     ---------
@@ -69,7 +88,7 @@ def find_audio(folder):
     Returns
     -------
     list of Path
-        Files whose suffix, in any case, is one of `AUDIO_SUFFIXES`; sorted.
+        Sorted.
 
     Raises
     ------
@@ -84,61 +103,57 @@ def find_audio(folder):
     >>> [path.name for path in find_audio(folder)]
     ['a.flac', 'b.WAV']
     """
+    found, others = find_recordings(folder)
+    if others:
+        first, what = next(iter(others.items()))
+        count = f"{folder}: {len(others)} files passed over ({some(others)})"
+        logger.warning(f"{count}. {some([first])}: {what}.")
+    return found
+
+
+def find_recordings(folder):
+    """The same, and what is passed over.
+
+    Returns
+    -------
+    found : list of Path
+        Files whose suffix, in any case, is one of `AUDIO_SUFFIXES`, and those of another one or
+        none that hold what libsndfile decodes.
+    others : dict
+        ``{path: what it holds and what to do}`` of files with sound that is not read.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}: check the path.")
-    found, visited = [], set()
+    found, others, visited = [], {}, set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:  # a link that leads back up
             folders.clear()
             continue
         visited.add(real)
-        found += [Path(parent, n) for n in names if not n.startswith(".") and _is_audio(n)]
-    return sorted(found)
+        folders[:] = [n for n in folders if not n.startswith(".") and n.lower() not in NO_PLACES]
+        for path in (Path(parent, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in AUDIO_SUFFIXES:
+                found.append(path)
+            elif path.suffix.lower() in OTHER_SUFFIXES and path.is_file():
+                _judge(path, found, others)
+    return sorted(found), dict(sorted(others.items()))
 
 
-def _is_audio(name):
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES
-
-
-def check_audio(path, min_duration=MIN_SECONDS):
-    """Decodes a file to its end and says what, if anything, is wrong with it.
-
-    Arguments
-    ---------
-    path : str or Path
-        An audio file of any rate and number of channels.
-    min_duration : float
-        Seconds below which a file is too short to be used.
-
-    Returns
-    -------
-    duration : float
-        Length in seconds.
-    problem : str or None
-        None for a usable file, otherwise the reason: cannot be decoded, empty, truncated, NaN or
-        infinite samples, too short, silent.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("tone.wav")
-    >>> sf.write(path, np.sin(np.arange(8000) / 10.0), 16000)
-    >>> check_audio(path)
-    (0.5, None)
-    >>> sf.write(path, np.zeros(8000), 16000)
-    >>> check_audio(path)[1]
-    'silent: no sample is louder than one step of 16-bit audio'
-    """
-    report = inspect_audio(path, min_duration)
-    return report.duration, report.problem
+def _judge(path, found, others):
+    """Puts a file whose suffix says little where its content belongs."""
+    try:
+        if holds_sound(path):
+            found.append(path)
+        elif what := other_content(path):
+            others[path] = what
+    except OSError as error:
+        others[path] = f"cannot be read: {error.strerror}"
 
 
 def inspect_audio(path, min_duration=MIN_SECONDS):
     """Decodes a file piece by piece and reports its length, its sections and any problem.
-
-    soundfile is used directly, since `audio_io` neither reads on from where it stopped (a seek in
-    an MP3 is slow) nor tells that a header announces more audio than the file holds.
 
     Arguments
     ---------
@@ -154,6 +169,7 @@ def inspect_audio(path, min_duration=MIN_SECONDS):
 
     Example
     -------
+    >>> import soundfile as sf
     >>> path = getfixture("tmpdir").join("long.wav")
     >>> sf.write(path, np.sin(np.arange(75 * 8000) / 10.0), 8000)
     >>> inspect_audio(path).sections
@@ -161,43 +177,57 @@ def inspect_audio(path, min_duration=MIN_SECONDS):
     """
     duration, sections, silent = 0.0, [], []
     try:
-        with sf.SoundFile(str(path)) as sound:
-            rate, frames = sound.samplerate, sound.frames
-            duration = frames / rate
-            problem = length_problem(sound, min_duration)
-            if problem:
-                return AudioReport(duration, problem, [], [])
-            for start, stop in _section_bounds(frames, rate):
-                piece = sound.read(stop - start, dtype="float32", always_2d=True)
-                missing = (stop - start - len(piece)) / rate
-                if len(piece) == 0 or missing > TRUNCATION_SLACK:
-                    problem = f"truncated: its header announces {duration:.2f} s, decoding stops"
-                    return AudioReport(duration, problem, [], [])
-                if not np.isfinite(piece).all():
-                    return AudioReport(duration, "holds NaN or infinite samples", [], [])
-                mono = piece.mean(axis=1)  # as it is trained on: opposite channels cancel
-                audible = np.ptp(mono) / 2 > SILENT_PEAK
-                (sections if audible else silent).append((start / rate, (stop - start) / rate))
-    except (sf.SoundFileError, RuntimeError, OSError) as error:
-        return AudioReport(duration, f"cannot be decoded: {_cause(path, error)}", [], [])
+        recording = Recording(path)
+        rate, frames = recording.rate, recording.count()
+        duration, odd = frames / rate, list(recording.warnings)
+        problem = length_problem(recording, min_duration)
+        if problem:
+            return AudioReport(duration, problem, [], [], odd)
+        for start, stop, piece in _pieces(recording, _section_bounds(frames, rate)):
+            missing = (stop - start - len(piece)) / rate
+            if len(piece) == 0 or missing > TRUNCATION_SLACK:
+                problem = f"truncated: its header announces {duration:.2f} s, decoding stops"
+                return AudioReport(duration, problem, [], [], odd)
+            if not np.isfinite(piece).all():
+                return AudioReport(duration, "holds NaN or infinite samples", [], [], odd)
+            channels = Channels(recording.n_channels, rate).add(piece)
+            odd += [warning for warning in channels.warnings() if warning not in odd]
+            audible = np.ptp(channels.mixed(piece)) / 2 > SILENT_PEAK  # as it is trained on
+            (sections if audible else silent).append((start / rate, (stop - start) / rate))
+    except (AudioError, OSError) as error:
+        return AudioReport(duration, decoding_problem(path, error), [], [], [])
     problem = None
     if not sections:
         problem = f"{SILENT}: no sample is louder than one step of 16-bit audio"
-    return AudioReport(duration, problem, sections, silent)
+    return AudioReport(duration, problem, sections, silent, odd)
 
 
-def _cause(path, error):
-    """Why a file cannot be decoded, where that is known better than the decoder knows it."""
+def check_audio(path, min_duration=MIN_SECONDS):
+    """The duration and the problem that `inspect_audio` finds, without the sections."""
+    return inspect_audio(path, min_duration)[:2]
+
+
+def decoding_problem(path, error):
+    """The reason in a report of why a file cannot be decoded, without its path."""
     if not Path(path).is_file():
-        return "there is no such file"
-    try:
-        with open(path, "rb") as file:
-            start = file.read(40)
-    except OSError as unreadable:
-        return str(unreadable)
-    if start.startswith(b"version https://git-lfs"):
-        return "it only points to a file of Git LFS: run git lfs pull in the corpus's folder"
-    return str(error)
+        return "cannot be decoded: there is no such file"
+    what = str(error).removeprefix(f"{path}: ").removeprefix("no recording that can be read: ")
+    return "cannot be decoded: " + what.removeprefix("cannot be decoded ")
+
+
+def _pieces(recording, bounds):
+    """Yields (start, stop, samples) of consecutive sections, from one pass over the file."""
+    blocks, held = recording.blocks(), np.zeros((0, recording.n_channels), np.float32)
+    for start, stop in bounds:
+        held = [held]
+        while sum(map(len, held)) < stop - start:
+            block = next(blocks, None)
+            if block is None:
+                break
+            held.append(block)
+        held = np.concatenate(held)
+        yield start, stop, held[: stop - start]
+        held = held[stop - start :]
 
 
 def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
@@ -219,6 +249,7 @@ def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
 
     Example
     -------
+    >>> import soundfile as sf
     >>> path = getfixture("tmpdir").join("tone.wav")
     >>> sf.write(path, np.sin(np.arange(8000) / 10.0), 16000)
     >>> [report.duration for report in inspect_files([path])]
@@ -226,18 +257,31 @@ def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
     """
     paths = [str(path) for path in paths]
     if len(paths) < MIN_FILES_FOR_POOL or get_available_cpu_count() == 1:
-        return [inspect_audio(path, min_duration) for path in tqdm(paths, desc=desc)]
-    inspect = partial(inspect_audio, min_duration=min_duration)
-    return list(parallel_map(inspect, paths, progress_bar_kwargs={"desc": desc}))
+        reports = [inspect_audio(path, min_duration) for path in tqdm(paths, desc=desc)]
+    else:
+        inspect = partial(inspect_audio, min_duration=min_duration)
+        reports = list(parallel_map(inspect, paths, progress_bar_kwargs={"desc": desc}))
+    say_what_is_odd(paths, reports, desc)
+    return reports
 
 
-def length_problem(sound, min_duration=MIN_SECONDS):
-    """Says what a header alone tells: empty, too short, or less audio than announced.
+def say_what_is_odd(paths, reports, desc):
+    """Logs each kind of warning once, with the first files it is of."""
+    kinds = {}
+    for path, report in zip(paths, reports):
+        for warning in report.warnings if report.problem is None else ():
+            kinds.setdefault(warning, []).append(path)
+    for warning, files in kinds.items():
+        logger.warning(f"{desc}: {len(files)} used all the same: {warning}: {some(files)}.")
+
+
+def length_problem(recording, min_duration=MIN_SECONDS):
+    """Says what a length alone tells: empty, too short, or less audio than announced.
 
     Arguments
     ---------
-    sound : soundfile.SoundFile
-        A file that is open for reading.
+    recording : Recording
+        The file.
     min_duration : float
         Seconds below which a file is too short to be used.
 
@@ -248,26 +292,18 @@ def length_problem(sound, min_duration=MIN_SECONDS):
 
     Example
     -------
+    >>> import soundfile as sf
     >>> path = str(getfixture("tmpdir").join("click.wav"))
     >>> sf.write(path, np.ones(160), 16000)
-    >>> with sf.SoundFile(path) as sound:
-    ...     length_problem(sound)
+    >>> length_problem(Recording(path))
     'too short: 0.010 s is less than 0.1 s'
     """
-    duration = sound.frames / sound.samplerate
-    if sound.frames == 0:
+    duration = recording.count() / recording.rate
+    if duration == 0:
         return "empty: it holds no samples"
-    # libsndfile corrects the length of a WAV or AIFF that was cut off and notes it in its log.
-    note = re.search(
-        r"^(?:data|\s*SSND)\s*:\s*(\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE
-    )
-    if note:
-        announced, present = int(note[1]), int(note[2])
-        # Programs that stream into a pipe announce the largest possible size: no promise.
-        if present < announced < 2**31 - 2**16:
-            missing = duration * (announced / max(present, 1) - 1)
-            if missing > TRUNCATION_SLACK:
-                return f"truncated: {missing:.2f} s of audio that its header announces are missing"
+    if recording.missing > TRUNCATION_SLACK:
+        lost = f"{recording.missing:.2f} s of audio that its header announces are missing"
+        return f"truncated: {lost}"
     if duration < min_duration:
         return f"{TOO_SHORT}: {duration:.3f} s is less than {min_duration} s"
     return None

@@ -15,7 +15,7 @@ from speechbrain.dataio.dataio import load_data_json
 from speechbrain_merit.errors import PreparationError
 from speechbrain_merit.writing import write_text
 
-FORMAT = 1  # raised when the content of manifests changes, so that old ones are made again
+FORMAT = 2  # raised when the content of manifests changes, so that old ones are made again
 OPTIONS_FILE = "prepare.json"
 
 

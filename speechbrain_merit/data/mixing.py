@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torchaudio
-from speechbrain.dataio import audio_io
 from speechbrain.utils.epoch_loop import EpochCounter
 
+from speechbrain_merit.audio.reading import read_audio
 from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed, limit_band
 from speechbrain_merit.data.rooms import Room
 
@@ -47,27 +46,6 @@ def generator(*key):
     """
     digest = hashlib.sha256(repr(key).encode()).digest()
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
-
-
-def read_audio(path, sample_rate, start=0.0, duration=None):
-    """Reads a recording as mono (S) float32 at ``sample_rate``, channels averaged.
-
-    Arguments
-    ---------
-    path : str
-        A file that soundfile reads.
-    sample_rate : int
-        Rate of the result in Hz; the file is resampled where it differs.
-    start, duration : float
-        The section to read, in seconds; ``duration`` None reads to the end.
-    """
-    rate = audio_io.info(path).sample_rate
-    frames = -1 if duration is None else round(duration * rate)
-    wave, rate = audio_io.load(path, frame_offset=round(start * rate), num_frames=frames)
-    wave = wave.mean(dim=0)
-    if rate != sample_rate:
-        wave = torchaudio.functional.resample(wave, rate, sample_rate)
-    return wave
 
 
 def cut_gaps(noise, sample_rate):

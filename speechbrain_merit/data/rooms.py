@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import torch
 import torchaudio
-from speechbrain.dataio import audio_io
 
+from speechbrain_merit.audio.reading import read_audio
 from speechbrain_merit.data.augmentation import happens
 
 EARLY_SECONDS = 0.050
@@ -84,9 +84,8 @@ class RoomBank:
         self.load = lru_cache(maxsize=cache_size)(self._load)
 
     def _load(self, name):
-        waves, rate = audio_io.load(self.entries[name]["wav"])
         # One microphone: the mean of several would be a comb filter.
-        return torchaudio.functional.resample(waves[0], rate, self.sample_rate)
+        return read_audio(self.entries[name]["wav"], self.sample_rate, channel=0)
 
     def draw(self, rng):
         """A response drawn with the generator, every one equally likely."""

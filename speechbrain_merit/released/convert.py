@@ -9,8 +9,8 @@ from pathlib import Path
 
 from transformers import WavLMConfig, WavLMModel
 
-from speechbrain_merit.data.mixing import read_audio
-from speechbrain_merit.errors import ConvertError, UnreadableError
+from speechbrain_merit.audio.reading import read_audio
+from speechbrain_merit.errors import AudioError, ConvertError, UnreadableError
 from speechbrain_merit.export import folder as export
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.enhancement import EnhancementHead
@@ -179,8 +179,8 @@ def read_recording(path):
     """A recording as a wave (S) at 16 kHz."""
     try:
         return read_audio(str(path), SAMPLE_RATE)
-    except (OSError, RuntimeError) as error:
-        raise UnreadableError(f"{path}: cannot be read as a recording: {error}") from error
+    except AudioError as error:
+        raise UnreadableError(str(error)) from error
 
 
 def count_parameters(module):

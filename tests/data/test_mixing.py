@@ -144,32 +144,6 @@ def test_after_the_cut_no_frame_is_silent(recordings):
         assert len(noise) < 0.75 * RATE  # of 0.8 s, 0.25 s are a gap
 
 
-# Reading
-
-
-def test_stereo_of_48_khz_becomes_the_mean_at_16_khz(tmp_path):
-    time = np.arange(48000) / 48000
-    left, right = np.sin(2 * np.pi * 1000 * time), np.sin(2 * np.pi * 440 * time)
-    path = tmp_path / "stereo.wav"
-    sf.write(path, np.stack([left, 0.5 * right], axis=1), 48000, subtype="FLOAT")
-    read = read_audio(str(path), RATE)
-    assert read.shape == (16000,) and read.dtype == torch.float32
-    at = torch.arange(16000) / RATE
-    expected = (torch.sin(2000 * torch.pi * at) + 0.5 * torch.sin(880 * torch.pi * at)) / 2
-    inside = slice(200, -200)  # away from the resampling filter's edges
-    assert (read - expected)[inside].abs().max() < 0.01
-
-
-@pytest.mark.parametrize("rate", [16000, 48000])
-def test_a_section_is_read_where_it_lies(tmp_path, rate):
-    path = tmp_path / "steps.wav"
-    sf.write(path, np.repeat([0.1, 0.2, 0.3, 0.4], rate // 2), rate, subtype="FLOAT")
-    section = read_audio(str(path), RATE, start=0.5, duration=1.0)
-    assert len(section) == RATE
-    expected = torch.tensor([0.2, 0.3])
-    torch.testing.assert_close(section[[4000, 12000]], expected, atol=1e-3, rtol=0)
-
-
 def test_a_bank_draws_every_recording_and_keeps_few(recordings):
     bank = NoiseBank(recordings.entries, RATE, cache_size=2)
     drawn = [len(bank.draw(generator(i))) for i in range(60)]
