@@ -12,8 +12,9 @@ import soundfile as sf
 import torch
 from tqdm import tqdm
 
-from speechbrain_merit.audio.files import native
-from speechbrain_merit.audio.inspection import find_audio
+from speechbrain_merit.audio.inspection import find_recordings
+from speechbrain_merit.audio.names import readable, shortened
+from speechbrain_merit.audio.reading import ENDLESS, native
 from speechbrain_merit.errors import PretrainedError
 from speechbrain_merit.export.loading import shipped_model
 from speechbrain_merit.inference.jobs import FileJob
@@ -105,19 +106,21 @@ def find(inputs, out):
     Returns
     -------
     tuple
-        Paths, each once; and for each input with nothing to read, why.
+        Paths, each once; and why, for each input and each file with sound that is not read.
     """
     paths, failures, results = {}, {}, real(out)
     for given in inputs:
         found = [Path(given)]
         if Path(given).is_dir():
             apart = real(given) in results.parents  # all in --out are results then
+            found, others = find_recordings(given)
             found = [
                 path
-                for path in find_audio(given)
+                for path in found
                 if not (apart and results in real(path).parents) and not is_result(path)
             ]
-            if not found:
+            failures.update({str(path): what for path, what in others.items()})
+            if not found and not others:
                 failures[str(given)] = "holds no recordings"
         for path in found:
             paths.setdefault(os.path.abspath(path), path)
@@ -143,7 +146,8 @@ def is_result(path):
 def names(paths, inputs, out):
     """A name for the results of each recording: its own, below the folder that was given.
 
-    No two differ in upper and lower case alone, which are one file on some systems, and no result
+    No two differ in upper and lower case or in the form of Unicode alone, which are one file on
+    some systems; none is longer than a file system allows with what is put behind it; and no result
     is written over a recording.
 
     Example
@@ -159,20 +163,25 @@ def names(paths, inputs, out):
 
     def free(name):
         over = (out / name).with_name(name.name + ENHANCED)
-        return str(name).casefold() not in taken and real(over) not in recordings
+        return readable(str(name)).casefold() not in taken and real(over) not in recordings
 
     for path in paths:
         folder = next((f for f in folders if f in path.parents), path.parent)
         below = path.relative_to(folder)
-        name = below.with_suffix("")
+        name = fitting(below.with_suffix(""))
         number = 1
         while not free(name):
             ending = path.suffix.lstrip(".") if number == 1 else f"{path.suffix[1:]}_{number}"
-            name = below.with_name(f"{below.stem}_{ending}")
+            name = fitting(below.with_name(f"{below.stem}_{ending}"))
             number += 1
-        taken.add(str(name).casefold())
+        taken.add(readable(str(name)).casefold())
         result[path] = name
     return result
+
+
+def fitting(name):
+    """The same path with a last part that leaves room for the longest ending of a result."""
+    return name.with_name(shortened(name.name, len(ENHANCED)))
 
 
 class PlannedJob(FileJob):
@@ -210,7 +219,8 @@ def progress(model, jobs, batch_size):
 def seconds(path):
     """Length of a recording as its header says, 0 where it has none."""
     try:
-        return sf.info(native(path)).duration if path.is_file() else 0  # a pipe would wait
+        info = sf.info(native(path)) if path.is_file() else None  # a pipe would wait
+        return 0 if info is None or info.frames >= ENDLESS else info.duration
     except (sf.SoundFileError, OSError, TypeError):
         return 0
 
