@@ -11,7 +11,9 @@ How often that is right, on speech at each SNR, noise and music, is printed by
 """
 
 import functools
+import importlib.util
 import warnings
+from pathlib import Path
 
 import torch
 
@@ -19,6 +21,7 @@ from speechbrain_merit.lobes.level import normalise_rms
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
 
 FRAME = 512  # samples, which the detector hears at once
+CONTEXT = 64  # samples before a frame, which it hears too
 LEVEL = 0.1  # root mean square of ordinary recordings; a gain at the input then changes nothing
 THRESHOLD = 0.3  # below Silero's 0.5, which loses one utterance of eight at -5 dB
 LOWEST_SNR = -12.0  # dB, enhanced against removed
@@ -28,15 +31,37 @@ SHORTEST_SHARE = 0.25  # of a stretch that is too short for the above
 
 @functools.cache
 def detector():
-    """The detector, loaded once."""
-    threads = torch.get_num_threads()
-    try:
-        from silero_vad import load_silero_vad
-    finally:
-        torch.set_num_threads(threads)  # which importing it sets to 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of how it finds and reads its file
-        return load_silero_vad()
+    """The detector's network, loaded once: one frame and a state in, a probability and a state out.
+
+    Its file is read without its package, which sets torch's number of threads to 1 where it is
+    imported; and without the class around the network, which keeps the state of the wave that it
+    heard last, so that two threads would hear each other's.
+    """
+    (package,) = importlib.util.find_spec("silero_vad").submodule_search_locations
+    # for good: a filter that is taken back is taken from other threads too
+    warnings.filterwarnings("ignore", "`torch.jit.load`", DeprecationWarning)
+    whole = torch.jit.load(Path(package) / "data" / "silero_vad.jit", map_location="cpu")
+    return whole.eval()._model
+
+
+@torch.inference_mode()
+def speech_probabilities(wavs):
+    """The probability of speech in each frame of 32 ms: waves (B, S), float32, to (B, frames).
+
+    Example
+    -------
+    >>> speech_probabilities(torch.zeros(2, 16000)).shape
+    torch.Size([2, 32])
+    """
+    network, found = detector(), []
+    state, before = wavs.new_zeros(0), wavs.new_zeros(len(wavs), CONTEXT)
+    wavs = torch.nn.functional.pad(wavs, (0, -wavs.shape[1] % FRAME))
+    with torch.autocast("cpu", enabled=False):  # it computes in float32, whatever is around it
+        for frame in wavs.split(FRAME, dim=1):
+            probability, state = network(torch.cat([before, frame], dim=1), state)
+            found.append(probability)
+            before = frame[:, -CONTEXT:]
+    return torch.cat(found, dim=1)
 
 
 def speech_frames(wavs, lengths=None):
@@ -61,8 +86,7 @@ def speech_frames(wavs, lengths=None):
     """
     wavs, lengths = wavs.detach().cpu().float(), None if lengths is None else lengths.cpu()
     wavs, _ = normalise_rms(wavs, lengths, LEVEL)
-    with torch.inference_mode():
-        speech = detector().audio_forward(wavs, SAMPLE_RATE) >= THRESHOLD
+    speech = speech_probabilities(wavs) >= THRESHOLD
     counts = sample_counts(wavs, lengths).unsqueeze(1)
     return speech & (torch.arange(speech.shape[1]) * FRAME < counts)
 

@@ -4,6 +4,8 @@ WavLM: Chen et al. (arXiv 2110.13900); HuBERT: Hsu et al. (arXiv 2106.07447); wa
 et al. (arXiv 2006.11477).
 """
 
+import threading
+
 import torch
 from torch import nn
 
@@ -71,7 +73,7 @@ class SelfSupervisedHidden(Encoder):
             valid = torch.arange(wavs.shape[1], device=wavs.device) < counts.unsqueeze(1)
             mean = (wavs * valid).sum(dim=1, keepdim=True) / counts.unsqueeze(1)
             wavs = normalise_rms((wavs - mean) * valid, lengths, rms=1.0)[0]
-        features = self.convolve(wavs, counts)
+        features = self.convolve(wavs.to(next(self.parameters()).dtype), counts)
         inside = torch.arange(features.shape[1], device=wavs.device)
         inside = inside < self.frames(counts).unsqueeze(1)
         projected = first(self.model.feature_projection(features))
@@ -88,9 +90,11 @@ def layer_states(encoder, projected, mask):
     holds the positional convolution and no LayerNorm, and the last one precedes the final
     LayerNorm; in the base form number 0 has passed the encoder's LayerNorm, as its layers see it.
     """
-    states = []
+    states, thread = [], threading.get_ident()
 
     def keep(layer, given, named, output):
+        if threading.get_ident() != thread:  # another one's wave in the same layers
+            return
         if not states:
             states.append(given[0] if given else named["hidden_states"])
         states.append(first(output))
