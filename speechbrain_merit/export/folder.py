@@ -35,6 +35,9 @@ YAML_HEAD = """\
 
 """
 
+#: Its block in the YAML, where ``attributes`` are their names.
+HEAD_OF_ATTRIBUTES = "attributes_head"
+
 INTERFACE_TEXT = '''\
 """What SpeechBrain's foreign_class loads; needs ``pip install speechbrain_merit``."""
 
@@ -217,8 +220,9 @@ def described(lobe, blocks):
         if name in arguments or name == "self" or not hasattr(lobe, name):
             continue
         if part is not None:
-            blocks.append(block(name, *described(part, blocks)))
-            part = Reference(name)
+            place = HEAD_OF_ATTRIBUTES if name == "attributes" else name
+            blocks.append(block(place, *described(part, blocks)))
+            part = Reference(place)
         arguments[name] = part
     return f"!new:{cls.__module__}.{cls.__qualname__}", arguments
 
