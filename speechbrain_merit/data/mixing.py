@@ -130,6 +130,10 @@ class NoiseBank:
         self.names = sorted(entries)
         self.load = lru_cache(maxsize=cache_size)(self._load)
 
+    def __reduce__(self):
+        """Travels to another process without the recordings that it keeps in memory."""
+        return NoiseBank, (self.entries, self.sample_rate, self.load.cache_info().maxsize)
+
     def _load(self, name):
         entry = self.entries[name]
         noise = read_audio(entry["wav"], self.sample_rate, entry["start"], entry["duration"])

@@ -1,13 +1,14 @@
 """SpeechBrain datasets of mixtures: one for training, one for scoring under named conditions."""
 
-import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import DynamicBatchSampler
+from speechbrain.utils.data_pipeline import DynamicItem
+
+from speechbrain_merit.labels import NO_LABEL
 
 KEYS = ["id", "mixture", "clean", "snr_db", "emotion"]
 N_BUCKETS = 20  # of like durations: little padding, and enough chance in what meets in a batch
-NO_LABEL = -1  # index of an utterance without an emotion, where none is asked for
 
 
 def training_set(entries, encoder, mixer, passes=1, attributes=()):
@@ -30,21 +31,13 @@ def training_set(entries, encoder, mixer, passes=1, attributes=()):
     -------
     DynamicItemDataset
     """
-
-    @sb.utils.data_pipeline.takes("id", "wav")
-    @sb.utils.data_pipeline.provides("mixture", "clean", "snr_db")
-    def mixture(utterance, wav):
-        mixed = mixer(utterance, wav)
-        yield mixed.mixture
-        yield mixed.clean
-        yield mixed.snr_db
-
     items = {
         f"{name}|{index}": {**entry, "row": entry}
         for index in range(passes)
         for name, entry in entries.items()
     }
-    return DynamicItemDataset(items, [mixture, *label_items(encoder, attributes)], keys(attributes))
+    steps = [mixture_step(mixer, "id", "wav"), *label_steps(encoder, attributes)]
+    return DynamicItemDataset(items, steps, keys(attributes))
 
 
 def batches_by_duration(dataset, max_seconds, crop_seconds=None, seed=0):
@@ -67,6 +60,7 @@ def batches_by_duration(dataset, max_seconds, crop_seconds=None, seed=0):
 
     Example
     -------
+    >>> from speechbrain_merit.labels import label_encoder
     >>> entries = {str(i): {"wav": "", "duration": 1.0 + i % 5} for i in range(100)}
     >>> dataset = training_set(entries, label_encoder([]), None)
     >>> batches = list(batches_by_duration(dataset, max_seconds=10))
@@ -101,15 +95,6 @@ def fixed_set(entries, encoder, mixer, conditions, attributes=()):
     DynamicItemDataset
         ``data[id]`` holds ``utterance``, ``noise_set`` and ``asked_snr_db``, both None for clean.
     """
-
-    @sb.utils.data_pipeline.takes("utterance", "wav", "noise_set", "asked_snr_db")
-    @sb.utils.data_pipeline.provides("mixture", "clean", "snr_db")
-    def mixture(utterance, wav, noise_set, snr_db):
-        mixed = mixer(utterance, wav, noise_set, snr_db)
-        yield mixed.mixture
-        yield mixed.clean
-        yield mixed.snr_db
-
     items = {
         f"{name}|{noise_set}|{snr_db}": {
             **entry,
@@ -121,7 +106,9 @@ def fixed_set(entries, encoder, mixer, conditions, attributes=()):
         for noise_set, snr_db in conditions
         for name, entry in sorted(entries.items(), key=lambda item: -item[1]["duration"])
     }
-    return DynamicItemDataset(items, [mixture, *label_items(encoder, attributes)], keys(attributes))
+    mixture = mixture_step(mixer, "utterance", "wav", "noise_set", "asked_snr_db")
+    steps = [mixture, *label_steps(encoder, attributes)]
+    return DynamicItemDataset(items, steps, keys(attributes))
 
 
 def keys(attributes):
@@ -129,23 +116,53 @@ def keys(attributes):
     return KEYS + ["attributes"] * bool(attributes)
 
 
-def label_items(encoder, attributes):
-    """The pipeline steps from a row to the index of its label, and to its attributes (A).
+def mixture_step(mixer, *taken):
+    """The pipeline step from what a mixer takes to mixture (S), clean (S) and SNR in dB."""
+    return DynamicItem(taken, Mixing(mixer), ["mixture", "clean", "snr_db"])
 
-    An attribute that nobody rated is NaN. Without labels (``len(encoder) == 0``) the index is −1.
-    """
 
-    @sb.utils.data_pipeline.takes("row")
-    @sb.utils.data_pipeline.provides("emotion")
-    def emotion(row):
-        if len(encoder) == 0:
+def label_steps(encoder, attributes):
+    """The pipeline steps from a row to the index of its label, and to its attributes (A)."""
+    index = DynamicItem(["row"], LabelIndex(encoder), ["emotion"])
+    return index, DynamicItem(["row"], Ratings(attributes), ["attributes"])
+
+
+# The steps are objects of these classes, not functions in functions: where workers are spawned (on
+# macOS and Windows, and on Linux from Python 3.14 on), the dataset has to be pickled.
+
+
+class Mixing:
+    """Calls a mixer; gives mixture (S), clean (S) and SNR in dB."""
+
+    def __init__(self, mixer):
+        self.mixer = mixer
+
+    def __call__(self, *taken):
+        """What the mixer makes of an utterance."""
+        mixed = self.mixer(*taken)
+        return mixed.mixture, mixed.clean, mixed.snr_db
+
+
+class LabelIndex:
+    """The index (1) of a row's label; without labels (``len(encoder) == 0``) it is −1."""
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+
+    def __call__(self, row):
+        """The index of a row's label."""
+        if len(self.encoder) == 0:
             return torch.tensor([NO_LABEL])
-        return encoder.encode_label_torch(row["emo"])
+        return self.encoder.encode_label_torch(row["emo"])
 
-    @sb.utils.data_pipeline.takes("row")
-    @sb.utils.data_pipeline.provides("attributes")
-    def ratings(row):
-        values = [row.get(name) for name in attributes]
+
+class Ratings:
+    """The attributes (A) of a row; one that nobody rated is NaN."""
+
+    def __init__(self, attributes):
+        self.attributes = list(attributes)
+
+    def __call__(self, row):
+        """The attributes of a row."""
+        values = [row.get(name) for name in self.attributes]
         return torch.tensor([float("nan") if v is None else float(v) for v in values])
-
-    return emotion, ratings

@@ -83,6 +83,10 @@ class RoomBank:
         self.names = sorted(entries)
         self.load = lru_cache(maxsize=cache_size)(self._load)
 
+    def __reduce__(self):
+        """Travels to another process without the responses that it keeps in memory."""
+        return RoomBank, (self.entries, self.sample_rate, self.load.cache_info().maxsize)
+
     def _load(self, name):
         # One microphone: the mean of several would be a comb filter.
         return read_audio(self.entries[name]["wav"], self.sample_rate, channel=0)
