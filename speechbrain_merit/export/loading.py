@@ -5,6 +5,7 @@ that is not there is an empty one.
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -43,7 +44,7 @@ class StrictPretrainer(Pretrainer):
             loadables={"model": model, "label_encoder": label_encoder},
             custom_hooks={
                 "model": load_weights,
-                "label_encoder": lambda encoder, path: load_labels(encoder, path, labels),
+                "label_encoder": partial(load_labels, labels=labels),
             },
         )
 
@@ -102,7 +103,8 @@ def check_format(folder):
 def load_weights(model, path):
     """Loads all weights of a model from a file that holds these and no others.
 
-    Half precision is widened to the model's float32; int8 stays what it is.
+    Half precision is widened to float32, whatever torch builds models in by default; int8 stays
+    what it is.
 
     Arguments
     ---------
@@ -137,7 +139,7 @@ def load_weights(model, path):
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise PretrainedError(f"{path}: holds no table of weights.")
-    own = model.state_dict()
+    own = model.float().state_dict()
     shapes = [
         f"{key} is {tuple(state[key].shape)} and must be {tuple(own[key].shape)}"
         for key in own
@@ -188,7 +190,7 @@ def load_labels(encoder, path, labels):
 
     Example
     -------
-    >>> from speechbrain_merit.data.pipeline import label_encoder
+    >>> from speechbrain_merit.labels import label_encoder
     >>> path = getfixture("tmpdir") / "label_encoder.txt"
     >>> label_encoder(["angry", "sad"]).save(path)
     >>> load_labels(label_encoder(["sad", "angry"]), path, ["sad", "angry"])

@@ -48,14 +48,14 @@ def hear(model, windows, tasks, temperature=1.0, over_time=True):
     output = model(wavs, lengths, tasks)
     heard = [Heard() for _ in of]
     if "se" in tasks:
-        for one, wave, window in zip(heard, output.waves.cpu(), of):
+        for one, wave, window in zip(heard, output.waves.float().cpu(), of):
             one.enhanced = wave[: window.wavs.shape[1]]
     if output.logits is not None:
-        for one, row in zip(heard, (output.logits / temperature).softmax(dim=-1).cpu().numpy()):
-            one.probabilities = row
+        for one, row in zip(heard, probabilities(output.logits, temperature)):
+            one.probabilities = row.numpy()
     if output.attributes is not None:
-        for one, row in zip(heard, output.attributes.cpu().numpy()):
-            one.attributes = row
+        for one, row in zip(heard, output.attributes.float().cpu()):
+            one.attributes = row.numpy()
     if over_time:
         add_experts(heard, of, output)
         add_speech(heard, of, wavs.cpu(), speech_frames(wavs, lengths))
@@ -63,6 +63,17 @@ def hear(model, windows, tasks, temperature=1.0, over_time=True):
             add_cells(heard, of, output, model.emotion, temperature)
     channels = iter(heard)
     return [[next(channels) for _ in window.wavs] for window in windows]
+
+
+def probabilities(logits, temperature):
+    """Calibrated probabilities of logits (N, classes), float32 on the CPU whatever these are.
+
+    Example
+    -------
+    >>> probabilities(torch.zeros(1, 2, dtype=torch.bfloat16), temperature=2.0)
+    tensor([[0.5000, 0.5000]])
+    """
+    return (logits.float() / temperature).softmax(dim=-1).cpu()
 
 
 def add_experts(heard, windows, output):
@@ -96,9 +107,8 @@ def add_cells(heard, windows, output, head, temperature):
             begin = min(round(start * FRAME_RATE), count - 1)
             pieces.append(row[begin : max(begin + 1, min(round(end * FRAME_RATE), count))])
     lengths = torch.tensor([len(piece) for piece in pieces], device=output.frames.device)
-    logits = head(pad_sequence(pieces, batch_first=True), lengths / lengths.max())
-    cells = (logits / temperature).softmax(dim=-1).cpu()
-    for one, part in zip(heard, cells.split(counts)):
+    logits = head(pad_sequence(pieces, batch_first=True), lengths.float() / lengths.max())
+    for one, part in zip(heard, probabilities(logits, temperature).split(counts)):
         one.cells = part.numpy()
 
 
@@ -115,6 +125,7 @@ def stacked(windows, device):
     rows = [(window, torch.from_numpy(wave)) for window in windows for wave in window.wavs]
     waves = [wave for _, wave in rows]
     counts = torch.tensor([len(wave) for wave in waves])
-    lengths = None if bool((counts == counts.max()).all()) else (counts / counts.max()).to(device)
+    equal = bool((counts == counts.max()).all())
+    lengths = None if equal else (counts.float() / counts.max()).to(device)
     batch = pad_sequence(waves, batch_first=True).to(device)
     return batch, lengths, [window for window, _ in rows]

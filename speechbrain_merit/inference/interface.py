@@ -1,6 +1,7 @@
 """MeritInterface: from recordings to clean speech and its emotions, with a trained model."""
 
 import functools
+import os
 from pathlib import Path
 
 import torch
@@ -11,12 +12,18 @@ from tqdm import tqdm
 from speechbrain_merit.errors import PretrainedError
 from speechbrain_merit.export.loading import check_format, require_files
 from speechbrain_merit.inference.analysis import Assembler
+from speechbrain_merit.inference.batches import checked, unpadded
 from speechbrain_merit.inference.hearing import hear
 from speechbrain_merit.inference.jobs import FileJob, Job, run
-from speechbrain_merit.lobes.spectrum import SAMPLE_RATE, sample_counts
+from speechbrain_merit.inference.pickling import empty, folded, importable
+from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
 #: What a YAML file that is cut off makes HyperPyYAML and SpeechBrain raise.
 UNREADABLE = (AttributeError, ImportError, LookupError, TypeError, ValueError, YAMLError)
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    # a forked child has none of the threads that torch shares its work among, and waits for them
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
 class MeritInterface(Pretrained):
@@ -26,6 +33,10 @@ class MeritInterface(Pretrained):
     are heard in one pass, longer ones in windows of that length that overlap and are joined again
     (:mod:`speechbrain_merit.audio.windows`), everywhere alike. Waves given as tensors are at
     16 kHz; files may have any rate, number of channels and format that soundfile reads.
+
+    Any number of threads may use one interface, or each its own. It can be pickled, so that other
+    processes may have it; forked ones compute with one thread each. It computes in the type that
+    its weights have (``.half()``, ``.bfloat16()``), and gives float32.
 
     Arguments
     ---------
@@ -90,6 +101,22 @@ class MeritInterface(Pretrained):
                 f"{Path(source) / hparams_file}: cannot be used, perhaps it is cut off: {error!r}"
             ) from error
 
+    def __reduce__(self):
+        """Pickles, and copies; see :mod:`speechbrain_merit.inference.pickling`."""
+        return empty, (importable(type(self)),), folded(self)
+
+    @property
+    def device(self):
+        """Where the network is, as text; ``.to(device)`` moves both."""
+        modules = self._modules.get("mods")
+        return self.asked_device if modules is None else str(next(modules.parameters()).device)
+
+    @device.setter
+    def device(self, device):
+        self.asked_device = device  # SpeechBrain's: it moves the network there
+        if "mods" in self._modules:
+            self.mods.to(device)
+
     @property
     def model(self):
         """The network."""
@@ -111,10 +138,10 @@ class MeritInterface(Pretrained):
 
         Arguments
         ---------
-        wavs : torch.Tensor
+        wavs : torch.Tensor or array
             Waves (B, S) at 16 kHz.
-        lengths : torch.Tensor, optional
-            Relative lengths (B).
+        lengths : torch.Tensor or array, optional
+            Relative lengths (B), or whole numbers of samples.
 
         Returns
         -------
@@ -127,10 +154,9 @@ class MeritInterface(Pretrained):
             The model has no enhancement head, or a wave is shorter than 25 ms.
         """
         self.require("se")
-        wavs, lengths = self.on_device(wavs, lengths)
+        wavs, lengths = checked(wavs, lengths, self.device)
         if wavs.shape[1] <= self.window_seconds * SAMPLE_RATE:
-            with torch.inference_mode():
-                return self.model(wavs, lengths, ("se",)).waves
+            return self.one_pass(wavs, lengths, "se").waves.float()
         result = torch.zeros_like(wavs)
         jobs = [Job(wave[None]) for wave in unpadded(wavs, lengths)]
         for row, job in zip(result, self.done(jobs, ("se",), over_time=False)):
@@ -175,10 +201,10 @@ class MeritInterface(Pretrained):
 
         Arguments
         ---------
-        wavs : torch.Tensor
+        wavs : torch.Tensor or array
             Waves (B, S) at 16 kHz.
-        wav_lens : torch.Tensor, optional
-            Relative lengths (B).
+        wav_lens : torch.Tensor or array, optional
+            Relative lengths (B), or whole numbers of samples.
 
         Returns
         -------
@@ -197,11 +223,10 @@ class MeritInterface(Pretrained):
             The model has no emotion head, or a wave is shorter than 25 ms.
         """
         self.require("ser")
-        wavs, lengths = self.on_device(wavs, wav_lens)
+        wavs, lengths = checked(wavs, wav_lens, self.device)
         if wavs.shape[1] > self.window_seconds * SAMPLE_RATE:
             return self.classified([Job(wave[None]) for wave in unpadded(wavs, lengths)])
-        with torch.inference_mode():
-            logits = self.model(wavs, lengths, ("ser",)).logits
+        logits = self.one_pass(wavs, lengths, "ser").logits.float()
         return self.named((logits / self.hparams.temperature).softmax(dim=-1))
 
     def classify_file(self, path):
@@ -225,17 +250,17 @@ class MeritInterface(Pretrained):
 
         Arguments
         ---------
-        wavs : torch.Tensor
+        wavs : torch.Tensor or array
             Waves (B, S) at 16 kHz.
-        lengths : torch.Tensor, optional
-            Relative lengths (B).
+        lengths : torch.Tensor or array, optional
+            Relative lengths (B), or whole numbers of samples.
 
         Returns
         -------
         list of Analysis
             One a wave.
         """
-        wavs, lengths = self.on_device(wavs, lengths)
+        wavs, lengths = checked(wavs, lengths, self.device)
         jobs = [Job(wave[None]) for wave in unpadded(wavs, lengths)]
         return [job.analyses()[0] for job in self.done(jobs, self.tasks, batch_size=len(jobs))]
 
@@ -323,40 +348,18 @@ class MeritInterface(Pretrained):
                     raise job.error
         return jobs
 
+    @torch.inference_mode()
+    def one_pass(self, wavs, lengths, task):
+        """What the network makes of a batch in one pass, for one task."""
+        lengths = None if lengths is None else lengths.float().to(self.device)
+        return self.model(wavs, lengths, (task,))
+
     def require(self, task):
         """Raises ValueError unless the model has a head for a task."""
         heads = {"se": "enhancement", "ser": "emotion"}
         if getattr(self.model, heads[task]) is None:
             raise ValueError(f"This model has no {heads[task]} head.")
 
-    def on_device(self, wavs, lengths):
-        """Waves and lengths as float32 where the model is.
-
-        Raises
-        ------
-        ValueError
-            Not (B, S), NaN or infinite samples, or not one length a wave.
-        """
-        if wavs.dim() != 2:
-            raise ValueError(f"Waves of shape {tuple(wavs.shape)}; (batch, samples) is needed.")
-        if lengths is not None and lengths.shape != wavs.shape[:1]:
-            raise ValueError(f"Lengths of shape {tuple(lengths.shape)} for {len(wavs)} waves.")
-        wavs = wavs.float().to(self.device)  # in this order: not every device has float64
-        if not bool(torch.isfinite(wavs).all()):
-            raise ValueError("The waves hold NaN or infinite samples.")
-        return wavs, None if lengths is None else lengths.float().to(self.device)
-
     def forward(self, wavs, lengths=None):
         """The same as :meth:`analyse_batch`."""
         return self.analyse_batch(wavs, lengths)
-
-
-def unpadded(wavs, lengths):
-    """The waves of a batch, each of its own length.
-
-    Example
-    -------
-    >>> [len(wave) for wave in unpadded(torch.zeros(2, 10), torch.tensor([1.0, 0.5]))]
-    [10, 5]
-    """
-    return [wave[:count] for wave, count in zip(wavs, sample_counts(wavs, lengths).tolist())]

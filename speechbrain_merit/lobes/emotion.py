@@ -37,9 +37,11 @@ class AttentiveStatisticsPooling(nn.Module):
         valid = frame_mask(lengths, *frames.shape[:2], device=frames.device)
         scores = torch.tanh(self.sap_linear(frames)) @ self.attention
         weights = wide(scores).masked_fill(~valid.unsqueeze(-1), -torch.inf).softmax(dim=1)
+        frames = wide(frames)  # squares leave the range of half precision, sums its resolution
         mean = (weights * frames).sum(dim=1)
         variance = (weights * frames**2).sum(dim=1) - mean**2
-        return torch.cat([mean, variance.clamp(min=MIN_VARIANCE).sqrt()], dim=-1)
+        pooled = torch.cat([mean, variance.clamp(min=MIN_VARIANCE).sqrt()], dim=-1)
+        return pooled.to(self.attention.dtype)
 
 
 def build_head(names, width, hidden=None, dropout=0.5):

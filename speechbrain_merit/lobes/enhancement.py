@@ -113,7 +113,9 @@ class EnhancementHead(nn.Module):
         self.enter = nn.Linear(N_BINS + width, hidden)
         self.blstm = BidirectionalLSTM(hidden, n_layers)
         self.leave = nn.Linear(hidden, N_BINS)
-        self.register_buffer("window", torch.hamming_window(N_FFT), persistent=False)
+        self.register_buffer(
+            "window", torch.hamming_window(N_FFT, dtype=torch.float32), persistent=False
+        )
 
     def forward(self, wavs, lengths, frames, frame_lengths=None):
         """Enhances noisy waves.
@@ -183,9 +185,8 @@ class EnhancementHead(nn.Module):
         batch, n_frames = noisy.shape[:2]
         counts = frame_counts(lengths, batch, n_frames, noisy.device)
         frames = twice(frames, frame_lengths, n_frames)
-        return torch.sigmoid(
-            self.leave(self.blstm(self.enter(torch.cat([noisy, frames], dim=-1)), counts))
-        )
+        both = torch.cat([noisy.to(frames.dtype), frames], dim=-1)
+        return torch.sigmoid(self.leave(self.blstm(self.enter(both), counts)))
 
 
 def twice(frames, lengths, n_frames):

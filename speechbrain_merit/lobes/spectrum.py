@@ -71,7 +71,7 @@ def spectral_lengths(wavs, lengths):
     """Relative lengths (B) that count STFT frames instead of samples; None stays None."""
     if lengths is None:
         return None
-    return spectral_frames(sample_counts(wavs, lengths)) / spectral_frames(wavs.shape[1])
+    return spectral_frames(sample_counts(wavs, lengths)).float() / spectral_frames(wavs.shape[1])
 
 
 def stft(wavs, lengths, window):
@@ -111,7 +111,13 @@ def stft(wavs, lengths, window):
 
     def transform(waves):
         return torch.stft(
-            waves, N_FFT, HOP, window=window, center=True, pad_mode="reflect", return_complex=True
+            waves,
+            N_FFT,
+            HOP,
+            window=window.to(waves.dtype),  # a model in half precision has its buffers in it too
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
         ).transpose(1, 2)
 
     if shortest == wavs.shape[1]:
@@ -149,7 +155,7 @@ def istft(spectrum, wavs, lengths, window):
     >>> torch.allclose(back, wavs, atol=1e-5)
     True
     """
-    counts = sample_counts(wavs, lengths)
+    counts, window = sample_counts(wavs, lengths), window.to(spectrum.real.dtype)
 
     def transform(frames, length):
         return torch.istft(

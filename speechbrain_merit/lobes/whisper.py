@@ -45,7 +45,9 @@ class WhisperHidden(Encoder):
             N_BINS, config.num_mel_bins, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, "slaney", "slaney"
         )
         self.register_buffer("mel", torch.tensor(bank, dtype=torch.float32), persistent=False)
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.register_buffer(
+            "window", torch.hann_window(N_FFT, dtype=torch.float32), persistent=False
+        )
 
     def front(self):
         """The two convolutions over the mel spectrum, and the positions, which are fixed sines."""
@@ -60,7 +62,9 @@ class WhisperHidden(Encoder):
         power = stft(wavs, lengths, self.window)[:, :-1].abs().square()
         counts = sample_counts(wavs, lengths) // HOP
         valid = (torch.arange(power.shape[1], device=wavs.device) < counts.unsqueeze(1))[..., None]
-        log = (power @ self.mel).clamp(min=1e-10).log10()  # 1e-10, 8, 4: Whisper's own constants
+        with torch.autocast(wavs.device.type, enabled=False):  # 1e-10 is none in half precision
+            power = power @ self.mel.to(power.dtype)
+        log = power.clamp(min=1e-10).log10()  # 1e-10, 8, 4: Whisper's own constants
         loudest = log.masked_fill(~valid, -torch.inf).amax(dim=(1, 2), keepdim=True)
         return ((torch.maximum(log, loudest - 8) + 4) / 4 * valid).transpose(1, 2), valid
 
@@ -73,6 +77,7 @@ class WhisperHidden(Encoder):
             )
         wavs, _ = normalise_rms(wavs, lengths, WHISPER_RMS)
         mel, valid = self.log_mel(wavs, lengths)
+        mel = mel.to(self.model.conv1.weight.dtype)
         gelu = nn.functional.gelu
         # What lies behind an utterance's end is zero before each convolution, as if it were alone.
         states = gelu(self.model.conv1(mel)) * valid.transpose(1, 2)
