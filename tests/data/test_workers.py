@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 def datasets(folder):
-    """A training set that meets all that a training mixture may, and a set for scoring without labels."""
+    """A training set that meets all that a mixture may, and a set for scoring without labels."""
     entries = {
         f"u{index}": {
             "wav": str(folder / f"speech{index}.wav"),

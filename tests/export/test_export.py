@@ -82,7 +82,8 @@ def networks():
 def test_an_export_gives_bit_for_bit_what_the_model_gives(name, tmp_path, monkeypatch):
     # torch rounds WavLM's attention otherwise where a gradient might be wanted
     model = dict(networks())[name].eval().requires_grad_(False)
-    written = write_pretrained(tmp_path / "a", model, LABELS, "# card")
+    facts = {"attributes": ["arousal", "valence", "dominance"]}  # as training writes it, always
+    written = write_pretrained(tmp_path / "a", model, LABELS, "# card", facts=facts)
     moved = tmp_path / "elsewhere"
     shutil.move(written, moved)
     monkeypatch.setattr("transformers.PreTrainedModel.from_pretrained", None)  # no other source
