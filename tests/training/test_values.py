@@ -5,7 +5,7 @@ import yaml
 
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.training.settings import plain_values
-from speechbrain_merit.training.values import RANGES, check_values
+from speechbrain_merit.training.values import NUMBER_OR_NULL, RANGES, check_values
 
 DEFAULTS = {
     "n": 8,
@@ -41,6 +41,8 @@ def test_what_fits_passes(key, value):
         ("folders", "noise", "a mapping"),
         ("snrs", [0, "five"], "a list of numbers"),
         ("dropout", None, "a number"),
+        ("crop_seconds", "long", "a number"),  # null in the YAML
+        ("expert_hidden", [1, 2], "a number"),
     ],
 )
 def test_another_kind_is_named_with_what_the_key_takes(key, value, words):
@@ -61,6 +63,12 @@ def test_another_kind_is_named_with_what_the_key_takes(key, value, words):
 def test_what_is_out_of_range_is_named_with_the_range(key, value):
     with pytest.raises(SettingsError, match=f"^{key} is .*takes numbers from"):
         check_values({}, {key: value})
+
+
+def test_a_key_that_is_null_or_a_number_is_null_in_the_yaml(repo_root):
+    defaults = plain_values(repo_root / "hparams" / "merit.yaml")
+    assert {key: defaults[key] for key in NUMBER_OR_NULL} == dict.fromkeys(NUMBER_OR_NULL)
+    check_values(defaults, {"crop_seconds": None, "expert_hidden": 8})
 
 
 def test_every_range_is_of_a_key_that_a_system_has(repo_root):
