@@ -10,13 +10,7 @@ On a corpus of one's own, or one of recipes/:
 Any key of the YAML can be given on the command line: --seed 7 --number_of_epochs 20.
 """
 
-import sys
-
-from speechbrain_merit.errors import MeritError
-from speechbrain_merit.training.run import run
+from speechbrain_merit.training.run import main
 
 if __name__ == "__main__":
-    try:
-        run(sys.argv[1:])
-    except MeritError as error:
-        sys.exit(f"train.py: {error}")
+    main(__file__)

@@ -69,7 +69,7 @@ def _is_corpus(folder):
     return (folder / "corpus.yaml").is_file()
 
 
-def overlay(corpus, given):
+def overlay(corpus, given, complete=False):
     """What corpora and the command line lay over a system's YAML.
 
     Arguments
@@ -78,6 +78,8 @@ def overlay(corpus, given):
         As in `find_corpora`.
     given : dict
         The keys of the command line; they take precedence.
+    complete : bool
+        The system's YAML is the first corpus's own: nothing of its ``corpus.yaml`` is laid over it.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def overlay(corpus, given):
     folders = find_corpora(corpus)
     overlays = {name: read_corpus_yaml(folder)[0] for name, folder in folders.items()}
     first, *others = overlays
-    merged = dict(overlays[first])
+    merged = {} if complete else dict(overlays[first])
     merged["corpus"] = ",".join(
         name if folder.parent == RECIPES else str(folder) for name, folder in folders.items()
     )

@@ -22,7 +22,7 @@ SELF_SUPERVISED = ("wavlm", "hubert", "wav2vec2")
 MINI = dict(width=96, layers=2, kernel=9, mel_bands=80)
 
 
-def build_encoder(source, freeze=True):
+def build_encoder(source, freeze=True, normalise=None):
     """Builds an encoder from a name.
 
     Arguments
@@ -32,6 +32,9 @@ def build_encoder(source, freeze=True):
         or local folder of a WavLM, HuBERT, wav2vec 2.0 or Whisper model.
     freeze : bool
         Start frozen; :meth:`Encoder.freeze` changes it later. ``mini`` is never frozen.
+    normalise : bool, optional
+        Whether a WavLM, HuBERT or wav2vec 2.0 encoder brings each wave to zero mean and unit
+        variance; as it was pretrained unless given. False leaves it to the network's level.
 
     Returns
     -------
@@ -60,9 +63,9 @@ def build_encoder(source, freeze=True):
     if config.model_type == "whisper":
         encoder = WhisperHidden(load_weights(WhisperEncoder, source, config))
     elif config.model_type in SELF_SUPERVISED:
-        encoder = SelfSupervisedHidden(
-            load_weights(AutoModel, source, config), normalise=expects_unit_variance(source, config)
-        )
+        if normalise is None:
+            normalise = expects_unit_variance(source, config)
+        encoder = SelfSupervisedHidden(load_weights(AutoModel, source, config), normalise)
     else:
         known = ", ".join(("whisper", *SELF_SUPERVISED))
         raise SettingsError(

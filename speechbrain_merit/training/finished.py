@@ -16,7 +16,7 @@ from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.export.loading import HPARAMS
 from speechbrain_merit.export.model_card import Run, model_card
 from speechbrain_merit.training.checkpoints import whole_checkpoints
-from speechbrain_merit.training.settings import load_finished, plain_values
+from speechbrain_merit.training.settings import load_finished, plain_values, refuse_old
 from speechbrain_merit.writing import write_text
 
 logger = get_logger(__name__)
@@ -173,6 +173,7 @@ def export_run(results, out, precision="fp32", overwrite=False):
     results = Path(results)
     if not (results / HPARAMS).is_file():
         raise ValueError(f"{results} holds no {HPARAMS}: give the folder of a run.")
+    refuse_old(results)
     best = best_checkpoint(results)
     if best is None:
         raise ValueError(f"{results / 'save'} holds no checkpoint with a score: train first.")

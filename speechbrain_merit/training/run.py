@@ -1,12 +1,19 @@
 """The road of a run: arguments → YAML, corpus → preparation → data → Brain → fit → scoring."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import speechbrain as sb
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from speechbrain_merit.data.datasets import datasets, prepare
 from speechbrain_merit.data.pipeline import batches_by_duration
+from speechbrain_merit.errors import MeritError
 from speechbrain_merit.evaluation.run import evaluate, whole_batches
+from speechbrain_merit.export.loading import LABELS
+from speechbrain_merit.labels import label_encoder
 from speechbrain_merit.training import processes
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.finished import (
@@ -14,6 +21,7 @@ from speechbrain_merit.training.finished import (
     export_trained,
     kept_temperature,
 )
+from speechbrain_merit.training.heads import start_heads
 from speechbrain_merit.training.settings import (
     load,
     parse,
@@ -21,26 +29,45 @@ from speechbrain_merit.training.settings import (
     user_errors,
     write_hyperparams,
 )
+from speechbrain_merit.writing import whole
 
 
-def run(arguments):
+def main(script, corpus=None):
+    """What a ``train.py`` does: runs its command line; what a user can mend ends it in one line.
+
+    Arguments
+    ---------
+    script : str
+        Its ``__file__``; the results folder receives a copy.
+    corpus : str, optional
+        Where the command line names none: the folder of the recipe that the script is of.
+    """
+    try:
+        run(sys.argv[1:], corpus, script)
+    except MeritError as error:
+        print(f"{Path(script).name}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def run(arguments, corpus=None, script=None):
     """Trains and scores a system; ``arguments`` are those of the command line of ``train.py``.
 
     Under ``torchrun`` each process trains on its share; the first one prepares, scores and exports.
+    ``corpus`` and ``script`` are as of :func:`main`.
     """
     with processes.one_voice():
-        train(arguments)
+        train(arguments, corpus, script)
 
 
-def train(arguments):
+def train(arguments, corpus=None, script=None):
     """The run of one process."""
     with user_errors():
-        hparams_file, run_opts, overrides = parse(arguments)
+        hparams_file, run_opts, overrides = parse(arguments, corpus)
         run_opts = processes.start(run_opts)
         hparams = load(hparams_file, overrides)
         # before anything is written: another process could meet its own run's new file
         run_on_main(refuse_changes, [hparams_file, overrides, hparams])
-        sb.create_experiment_directory(hparams["output_folder"])
+        make_folder(hparams, script)
         run_on_main(write_hyperparams, [hparams_file, overrides, hparams["output_folder"]])
         run_on_main(prepare, [hparams])
         train_set, valid_set, test_set = datasets(hparams)
@@ -52,7 +79,7 @@ def train(arguments):
         checkpointer=hparams["checkpointer"],
     )
     if hparams["checkpointer"].find_checkpoint() is None:
-        brain.standardise(train_set)
+        start(brain, few(train_set, brain, hparams), hparams)
     loader = {"num_workers": hparams["num_workers"]}
     valid_batches = whole_batches(len(valid_set), hparams["test_batch_size"])
     valid_batches = processes.shard(valid_batches, processes.rank(), processes.count())
@@ -64,12 +91,42 @@ def train(arguments):
         valid_loader_kwargs={"batch_sampler": valid_batches, **loader},
     )
     brain.on_evaluate_start(max_key="score")
-    run_on_main(calibrate, [brain.model, valid_set, hparams, brain.device])
+    calibration_set = few(valid_set, brain, hparams)
+    run_on_main(calibrate, [brain.model, calibration_set, hparams, brain.device])
     hparams["temperature"], _ = kept_temperature(hparams["output_folder"]) or (1.0, None)
     if not hparams["skip_test"]:
         best = scoring(hparams, run_opts)
         evaluate(brain.model, test_set, hparams, brain.device, *best, team=processes)
-    export_trained(brain.model, valid_set, hparams, brain.device)
+    export_trained(brain.model, calibration_set, hparams, brain.device)
+
+
+def make_folder(hparams, script=None):
+    """Makes the folder of a run, with the script that was called and the labels in it."""
+    output = Path(hparams["output_folder"])
+    sb.create_experiment_directory(str(output))
+    if not if_main_process():
+        return
+    (output / Path(__file__).name).unlink()  # the caller, which SpeechBrain takes for the script
+    if script is not None and Path(script).resolve().parent != output.resolve():
+        shutil.copy(script, output)
+    with whole(Path(hparams["save_folder"]) / LABELS) as partial:
+        label_encoder(hparams["labels"]).save(partial)
+
+
+def few(dataset, brain, hparams):
+    """A dataset; with ``--debug``, the items of its first few batches."""
+    if not brain.debug:
+        return dataset
+    return dataset.filtered_sorted(select_n=brain.debug_batches * hparams["test_batch_size"])
+
+
+def start(brain, train_set, hparams):
+    """What is done once, before the first epoch: heads, level and LayerNorms take their start."""
+    if hparams.get("heads_folder") is not None:
+        start_heads(brain.model, hparams["heads_folder"], hparams["labels"])
+    if "level" in hparams:
+        hparams["level"].fit(train_set, hparams["test_batch_size"], hparams["num_workers"])
+    brain.standardise(train_set)
 
 
 def training_batches(brain, train_set, hparams):

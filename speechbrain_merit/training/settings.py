@@ -2,6 +2,8 @@
 
 import contextlib
 import difflib
+import importlib
+import re
 from pathlib import Path
 
 import speechbrain as sb
@@ -9,7 +11,7 @@ import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.data.corpora import SPLITS, as_text, overlay
+from speechbrain_merit.data.corpora import RECIPES, SPLITS, as_text, find_corpora, overlay
 from speechbrain_merit.data.text_keys import from_command_line, read_yaml, stays_text
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.training.literal import parts, settle
@@ -26,6 +28,7 @@ RUNNING_KEYS = {
     "num_workers",
     "n_jobs",
     "ckpt_interval_minutes",
+    "find_unused_parameters",
     "train_logger",
     "train_loggers",
     "noise_test_folders",
@@ -48,27 +51,50 @@ def user_errors():
         raise SettingsError(str(error)) from error
 
 
-def parse(arguments, lay_over=True):
+def parse(arguments, corpus=None, lay_over=True):
     """Splits the command line into the YAML, SpeechBrain's run options, and one mapping of keys.
 
-    Precedence: command line over the corpus's ``corpus.yaml`` over the system's YAML. Without
-    ``lay_over`` the mapping holds what the command line says, and nothing of a corpus.
+    Precedence: command line over the corpus's ``corpus.yaml`` over the system's YAML. A YAML of
+    the corpus's own ``hparams/`` says all of it: ``corpus.yaml`` is not laid over that one.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line.
+    corpus : str, optional
+        The corpus where ``--corpus`` names none: that of the recipe whose ``train.py`` was called.
+    lay_over : bool
+        False: the mapping holds what the command line says, and nothing of a corpus.
     """
     rest, given = take_text(arguments)
     for argument in rest[1:]:
         value = argument.partition("=")[2] if argument.startswith("--") else argument
         if "=" in value:  # SpeechBrain would make "x y" of it in silence
             raise SettingsError(f"{argument}: a value must not hold '='.")
-    corpus = given.pop("corpus", None) if lay_over else None
-    hparams_file, run_opts, words = sb.parse_arguments(rest)
-    if not Path(hparams_file).is_file():
-        raise SettingsError(f"There is no file {hparams_file}: give one of hparams/*.yaml.")
+    corpus = given.pop("corpus", corpus) if lay_over else None
+    folders = [] if corpus is None else list(find_corpora(corpus).values())
+    name, run_opts, words = sb.parse_arguments(rest)
+    hparams_file = find_yaml(name, folders)
     given = read_yaml(words) | given
-    overrides = given if corpus is None else overlay(corpus, given)
+    own = hparams_file.resolve().parent in [folder / "hparams" for folder in folders[:1]]
+    overrides = given if corpus is None else overlay(corpus, given, complete=own)
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)
-    return Path(hparams_file), run_opts, overrides
+    return hparams_file, run_opts, overrides
+
+
+def find_yaml(name, folders):
+    """A system's YAML: where its name says, or in the folder of a corpus, or in the repository.
+
+    So that ``hparams/merit.yaml`` is found from a recipe's folder as well.
+    """
+    places = [Path(), *folders, RECIPES.parent]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    known = {f"hparams/{path.name}" for place in places for path in place.glob("hparams/*.yaml")}
+    raise SettingsError(f"There is no file {name}: give one of {', '.join(sorted(known))}.")
 
 
 def take(arguments, option, wanted):
@@ -157,6 +183,7 @@ def load_finished(folder, arguments=(), others=()):
     a pathlib.Path. ``arguments`` are of the command line, over what the run was trained with, but
     for the keys ``others``, which say something of another corpus.
     """
+    refuse_old(folder)
     hparams_file, run_opts, given = parse(
         [str(folder / "hyperparams.yaml"), *arguments, f"--output_folder={folder}"], lay_over=False
     )
@@ -179,6 +206,7 @@ def refuse_changes(hparams_file, overrides, hparams):
     earlier = Path(hparams["output_folder"]) / "hyperparams.yaml"
     if not earlier.is_file() or not any(Path(hparams["save_folder"]).glob("CKPT*")):
         return
+    refuse_old(earlier.parent)
     was = plain_values(earlier) or {}
     as_then = {**overrides, "output_folder": was.get("output_folder", hparams["output_folder"])}
     epochs, had = hparams["number_of_epochs"], was.get("number_of_epochs")
@@ -198,6 +226,43 @@ def refuse_changes(hparams_file, overrides, hparams):
             f"The run goes on to epoch {epochs}, where it was to end with {had}: epochs that are "
             "past keep the learning rates they had, the rest follow the new schedule."
         )
+
+
+def refuse_old(folder):
+    """Raises :class:`SettingsError` for a run of an older version, whose YAML names what is gone.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Of a run.
+    """
+    folder = Path(folder)
+    text = (folder / "hyperparams.yaml").read_text(encoding="utf-8")
+    names = re.findall(r"!(?:new|apply|name):(speechbrain_merit\.[\w.]+)", text)
+    gone = next((name for name in names if not is_here(name)), None)
+    if gone is not None:
+        raise SettingsError(
+            f"{folder} is a run of an older version: {gone}, which its hyperparams.yaml names, is "
+            f"no longer there. Its model still loads from {folder / 'pretrained'}; to go on or to "
+            "score, train again into another --output_folder."
+        )
+
+
+def is_here(name):
+    """Whether a dotted name of the package can be imported.
+
+    Example
+    -------
+    >>> is_here("speechbrain_merit.lobes.merit.Merit"), is_here("speechbrain_merit.brain.Brain")
+    (True, False)
+    """
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if not error.name.startswith("speechbrain_merit"):
+            raise  # a dependency is not installed
+        return False
 
 
 def resolved(hparams_file, overrides):

@@ -59,43 +59,6 @@ RANGES = {
 }
 
 
-def numbers(defaults, given):
-    """The given values, with texts as numbers where the YAML has a number and the text says one.
-
-    YAML 1.1, in which command lines and ``corpus.yaml`` are read, takes 5e-5 for a text.
-
-    Example
-    -------
-    >>> numbers({"lr": 0.1, "encoder": "mini"}, {"lr": "5e-5", "encoder": "1e3"})
-    {'lr': 5e-05, 'encoder': '1e3'}
-    """
-    return {key: number(value) if wants(defaults, key) else value for key, value in given.items()}
-
-
-def wants(defaults, key):
-    """Whether a key of the YAML takes a number."""
-    default = COMPUTED.get(key, defaults.get(key))
-    plain = isinstance(default, (int, float)) and not isinstance(default, bool)
-    return plain or key in NUMBER_OR_NULL
-
-
-def number(value):
-    """The number that a text says; whatever is no such text, as it is.
-
-    Example
-    -------
-    >>> number("1e-4"), number("1e2"), number("many"), number(True)
-    (0.0001, 100, 'many', True)
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        value = float(value)
-    except ValueError:
-        return value
-    return int(value) if value.is_integer() else value
-
-
 def check_values(defaults, given):
     """Compares the values that a user gives with those that the YAML has.
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile as sf
 import torch
 import yaml
+from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_merit.data.corpora import RECIPES
@@ -17,6 +18,7 @@ from speechbrain_merit.errors import MeritError
 from speechbrain_merit.evaluation.emotion import calibration_error
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.inference import MeritInterface
+from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training import scoring
 from speechbrain_merit.training.brain import MeritBrain
@@ -105,7 +107,7 @@ def trained(corpus, tmp_path_factory):
     output = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(RECIPES.parent)
-        recipe.run(arguments(corpus, output))
+        recipe.run(arguments(corpus, output), script="train.py")
     return output
 
 
@@ -174,6 +176,48 @@ def test_a_run_ends_with_scores_for_every_condition(trained):
     assert np.sum(noisy["confusion"]) == 4 and set(noisy["recall"]) == set(LABELS)
     report = (trained / "evaluation" / "report.html").read_text()
     assert "<audio" in report and "data:audio/" in report
+
+
+def test_the_results_hold_the_script_the_yaml_and_the_labels(trained, repo_root):
+    assert (trained / "train.py").read_bytes() == (repo_root / "train.py").read_bytes()
+    assert {path.name for path in trained.glob("*.py")} == {"train.py"}
+    assert "routing: straight_through" in (trained / "hyperparams.yaml").read_text()
+    encoder = CategoricalEncoder()
+    encoder.load(trained / "save" / "label_encoder.txt")
+    assert [encoder.ind2lab[index] for index in range(4)] == LABELS
+
+
+def test_a_trial_takes_two_batches_of_everything(corpus, tmp_path, monkeypatch):
+    heard = []
+    hear = Merit.hear
+
+    def counted(model, wavs, lengths=None):
+        heard.append(len(wavs))
+        return hear(model, wavs, lengths)
+
+    monkeypatch.setattr(Merit, "hear", counted)
+    more = ["--debug", "--skip_test", "True", "--batch_size", "3", "--test_batch_size", "1"]
+    recipe.run(arguments(corpus, tmp_path, *more))
+    epoch = [3, 3, 1, 1]
+    # standardising, training, calibration for the scores, and for what is exported
+    assert heard == [1, 1, *epoch, *epoch, 1, 1, 1, 1]
+    assert (tmp_path / "pretrained" / "model.ckpt").is_file()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_several_processes_may_leave_weights_without_a_gradient(system, tmp_path, monkeypatch):
+    hparams = load(*parse([f"hparams/{system}.yaml", "--output_folder", str(tmp_path)])[::2])
+    brain = MeritBrain(hparams["modules"], hparams=hparams, run_opts={"device": "cpu"})
+    wrapped = []
+
+    def wrap(module, **options):
+        wrapped.append(options["find_unused_parameters"])
+        return module
+
+    monkeypatch.setattr("speechbrain.core.DDP", wrap)
+    brain.distributed_launch = True
+    brain._wrap_distributed()
+    assert wrapped == [True]
 
 
 def test_the_training_log_holds_losses_metrics_and_routing(trained):
