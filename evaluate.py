@@ -11,8 +11,9 @@ after an interrupt goes on where it was; after a complete scoring it scores anew
 and report are made of that file, again and without model or recordings, by
 > python evaluate.py results/merit/MiniMERIT/1234 --from_predictions True
 
-On the test split of another corpus, in a folder of its own:
+On the test split of another corpus, in a folder of its own; and a pretrained folder:
 > python evaluate.py results/merit/RAVDESS/1234 --corpus nEMO --data_folder /path/to/nEMO
+> python evaluate.py pretrained/merit-tiny --corpus nEMO --data_folder /path/to/nEMO
 """
 
 import logging
@@ -26,4 +27,5 @@ if __name__ == "__main__":
     try:
         score(sys.argv[1:])
     except MeritError as error:
-        sys.exit(f"evaluate.py: {error}")
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
