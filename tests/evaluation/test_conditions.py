@@ -11,7 +11,7 @@ from speechbrain_merit.evaluation.attributes import attribute_scores
 from speechbrain_merit.evaluation.conditions import Conditions
 from speechbrain_merit.evaluation.emotion import emotion_scores
 from speechbrain_merit.evaluation.enhancement import SCORE_KEYS
-from speechbrain_merit.evaluation.significance import bootstrap_f1
+from speechbrain_merit.evaluation.significance import f1_interval
 from tests.evaluation.fake_predictions import (
     ATTRIBUTES,
     CONDITIONS,
@@ -53,8 +53,9 @@ def test_a_condition_has_the_values_of_the_metrics_themselves(forty, index, corp
     for key, value in emotion_scores(truth, probabilities, LABELS).items():
         assert found[key] == value, key
     speakers = [row["speaker"] for row in rows]
-    interval = bootstrap_f1(truth, probabilities.argmax(axis=1), speakers, len(LABELS))
-    assert found["f1_macro_ci"] == list(interval)
+    interval = f1_interval(truth, probabilities.argmax(axis=1), speakers, len(LABELS))
+    ends = None if interval.low is None else [interval.low, interval.high]
+    assert (found["f1_macro_ci"], found["f1_macro_ci_reason"]) == (ends, interval.reason)
     ratings = [
         [[np.nan if value is None else value for value in row["attributes"][key]] for row in rows]
         for key in ("truth", "predicted")
@@ -73,8 +74,10 @@ def test_the_order_of_speakers_in_the_file_does_not_change_the_interval_of_their
     for own in (rows, renamed):
         truth = np.array([LABELS.index(row["label"]) for row in own])
         predicted = np.array([np.argmax(row["probabilities"]) for row in own])
-        expected = bootstrap_f1(truth, predicted, [row["speaker"] for row in own], 3)
-        assert collected(own).rows()[0]["f1_macro_ci"] == list(expected)
+        expected = f1_interval(truth, predicted, [row["speaker"] for row in own], 3)
+        row = collected(own).rows()[0]
+        assert row["f1_macro_ci_reason"] == expected.reason
+        assert row["f1_macro_ci"] == (None if expected.reason else [expected.low, expected.high])
 
 
 def test_one_corpus_has_no_rows_of_its_own():
