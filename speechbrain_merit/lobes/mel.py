@@ -14,7 +14,15 @@ from transformers.audio_utils import mel_filter_bank
 
 from speechbrain_merit.lobes.hidden import Encoder
 from speechbrain_merit.lobes.level import normalise_rms
-from speechbrain_merit.lobes.spectrum import HOP, N_BINS, N_FFT, SAMPLE_RATE, sample_counts, stft
+from speechbrain_merit.lobes.spectrum import (
+    HOP,
+    N_BINS,
+    N_FFT,
+    SAMPLE_RATE,
+    in_bands,
+    sample_counts,
+    stft,
+)
 
 RMS = 0.1  # at which the floor below holds
 FLOOR = 1e-4  # of mel power: some 40 dB below speech at that RMS; pauses are no deeper
@@ -103,7 +111,9 @@ class MelHidden(Encoder):
             N_BINS, config.mel_bands, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, "slaney", "slaney"
         )
         self.register_buffer("mel", torch.tensor(bank, dtype=torch.float32), persistent=False)
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.register_buffer(
+            "window", torch.hann_window(N_FFT, dtype=torch.float32), persistent=False
+        )
 
     def front(self):
         """The two convolutions over the mel spectrum."""
@@ -118,7 +128,7 @@ class MelHidden(Encoder):
         power = stft(wavs, lengths, self.window)[:, :-1].abs().square()
         counts = (sample_counts(wavs, lengths) // HOP).unsqueeze(1)
         valid = (torch.arange(power.shape[1], device=wavs.device) < counts)[..., None]
-        log = (power @ self.mel).clamp(min=FLOOR).log10() * valid
+        log = in_bands(power, self.mel).clamp(min=FLOOR).log10() * valid
         return (log - log.sum(dim=1, keepdim=True) / counts.unsqueeze(2)) * valid, valid
 
     def hidden_states(self, wavs, lengths):
@@ -126,6 +136,7 @@ class MelHidden(Encoder):
         model, gelu = self.model, nn.functional.gelu
         wavs, _ = normalise_rms(wavs, lengths, RMS)
         mel, valid = self.log_mel(wavs, lengths)
+        mel = mel.to(model.conv1.weight.dtype)
         # What lies behind an utterance's end is zero before each convolution, as if it were alone.
         states = gelu(model.conv1(mel.transpose(1, 2))) * valid.transpose(1, 2)
         states = gelu(model.conv2(states)).transpose(1, 2)

@@ -129,6 +129,20 @@ def stft(wavs, lengths, window):
     return spectrum
 
 
+def in_bands(power, bank):
+    """Power (B, N, F) in the bands of a filter bank (F, M), in float32 whatever autocast says.
+
+    Half precision has no power as small as that of a pause.
+
+    Example
+    -------
+    >>> in_bands(torch.ones(1, 2, 4), torch.ones(4, 3)).shape
+    torch.Size([1, 2, 3])
+    """
+    with torch.autocast(power.device.type, enabled=False):
+        return power @ bank.to(power.dtype)
+
+
 def istft(spectrum, wavs, lengths, window):
     """Back to waves as long as ``wavs``; the inverse of :func:`stft`, zero in the padding.
 

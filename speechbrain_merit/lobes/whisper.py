@@ -9,7 +9,15 @@ from transformers.audio_utils import mel_filter_bank
 
 from speechbrain_merit.lobes.hidden import Encoder, first
 from speechbrain_merit.lobes.level import normalise_rms
-from speechbrain_merit.lobes.spectrum import HOP, N_BINS, N_FFT, SAMPLE_RATE, sample_counts, stft
+from speechbrain_merit.lobes.spectrum import (
+    HOP,
+    N_BINS,
+    N_FFT,
+    SAMPLE_RATE,
+    in_bands,
+    sample_counts,
+    stft,
+)
 
 #: Root mean square that Whisper hears: speech as loud as in ordinary recordings.
 WHISPER_RMS = 0.1
@@ -62,9 +70,7 @@ class WhisperHidden(Encoder):
         power = stft(wavs, lengths, self.window)[:, :-1].abs().square()
         counts = sample_counts(wavs, lengths) // HOP
         valid = (torch.arange(power.shape[1], device=wavs.device) < counts.unsqueeze(1))[..., None]
-        with torch.autocast(wavs.device.type, enabled=False):  # 1e-10 is none in half precision
-            power = power @ self.mel.to(power.dtype)
-        log = power.clamp(min=1e-10).log10()  # 1e-10, 8, 4: Whisper's own constants
+        log = in_bands(power, self.mel).clamp(min=1e-10).log10()  # 1e-10, 8, 4: Whisper's own
         loudest = log.masked_fill(~valid, -torch.inf).amax(dim=(1, 2), keepdim=True)
         return ((torch.maximum(log, loudest - 8) + 4) / 4 * valid).transpose(1, 2), valid
 
