@@ -55,10 +55,12 @@ def start(run_opts):
     if gpus == 0 and "distributed_backend" not in run_opts.overridden_args:
         given = run_opts.overridden_args | {"distributed_backend"}
         run_opts = dataclasses.replace(run_opts, distributed_backend="gloo", overridden_args=given)
-    if run_opts.distributed_backend == "nccl" and int(os.environ["LOCAL_RANK"]) >= gpus:
+    wanted = int(os.environ["LOCAL_RANK"]) + 1
+    if run_opts.distributed_backend == "nccl" and wanted > gpus:
+        fewer = f"torchrun --nproc_per_node={gpus}, or " if gpus else ""
         raise SettingsError(
-            f"This machine has {gpus} GPUs for process {int(os.environ['LOCAL_RANK']) + 1}: "
-            f"give torchrun --nproc_per_node={gpus}, or train.py --distributed_backend gloo."
+            f"This machine has {gpus} GPUs to use, and process {wanted} needs one too: give "
+            f"{fewer}train.py --distributed_backend gloo."
         )
     ddp_init_group(run_opts)
     return run_opts

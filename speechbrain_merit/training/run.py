@@ -143,6 +143,12 @@ def training_batches(brain, train_set, hparams):
         seconds = hparams["max_batch_seconds"], hparams["crop_seconds"]
         sampler = batches_by_duration(train_set, *seconds, hparams["seed"])
         batches = {"batch_sampler": sampler}
+    if 1 < processes.count() >= len(sampler):  # SpeechBrain's sampler cannot deal out one each
+        raise SettingsError(
+            f"{processes.count()} processes share {len(sampler)} "
+            f"{'utterances' if 'sampler' in batches else 'batches'} an epoch: start fewer, or give "
+            "smaller max_batch_seconds."
+        )
     brain.train_sampler = sampler  # sb.Brain tells it the epoch
     return batches
 

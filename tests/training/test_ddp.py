@@ -14,8 +14,10 @@ from several import SECONDS, processes
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.nnet.schedulers import LinearScheduler
 from speechbrain.utils.epoch_loop import EpochCounter
+from speechbrain.utils.run_opts import RunOptions
 from tiny import WIDTH, tiny_merit
 
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.predictions import PREDICTIONS, read_predictions
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.run import whole_batches
@@ -136,6 +138,7 @@ def brain_of(settings, folder, **options):
         **dict(emotion_weight=1.0, attribute_weight=1.0, enhancement_weight=0.2),
         **dict(si_sdr_weight=0.01, balance_weight=0.01, z_weight=0.001, si_sdr_score_weight=0.02),
         **dict(labels=LABELS, attributes=settings["attributes"], train_loggers=[Log()]),
+        **dict(standardise_utterances=8, test_batch_size=4),
         "class_weights": torch.tensor([0.5, 1.5, 1.0, 2.0]),
         "max_grad_norm": 1.0,
         "grad_accumulation_factor": settings["accumulate"],
@@ -177,6 +180,8 @@ def train(settings, folder, joint=None, stop=None, **options):
     else:
         batches = {"batch_sampler": Replay(joint)}
         brain.train_sampler = batches["batch_sampler"]
+    if brain.checkpointer.find_checkpoint() is None:
+        brain.standardise(train_set)
     shares = run.shard(whole_batches(len(valid_set), 2), run.rank(), run.count())
     brain.stop = stop
     try:
@@ -301,6 +306,26 @@ def test_two_processes_that_were_interrupted_in_an_epoch_end_as_without(pairs):
         assert resumed.heard[0] == whole.heard[6]  # three and three steps were saved
         assert apart(resumed.weights, whole.weights) == 0
         assert resumed.log == whole.log
+
+
+def too_many(folder):
+    """What a run of as many processes as batches says."""
+    with pytest.raises(SettingsError) as caught:
+        train({**BASE, "max_batch_seconds": 1000.0, "utterances": 4}, folder)
+    return str(caught.value)
+
+
+def test_more_processes_than_batches_are_named(tmp_path):
+    said = processes(2, too_many, tmp_path)
+    assert all(re.match("2 processes share [12] batches an epoch: start fewer", s) for s in said)
+
+
+@pytest.mark.parametrize("gpus, hint", [(0, "give train.py"), (1, "give torchrun --nproc_per_")])
+def test_more_processes_than_gpus_are_named(gpus, hint, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(SettingsError, match=f"has {gpus} GPUs to use, and process 2 .*{hint}"):
+        run.start(RunOptions.from_dictionary({"distributed_backend": "nccl"}))
 
 
 def torchrun(root, *command):

@@ -289,7 +289,7 @@ def undisturbed(corpus, tmp_path_factory, repo_root):  # noqa: F811
 def moments():
     """Two random moments of each kind; two of the ten in every run of the tests."""
     draw = random.Random(11)
-    often = {("forward", 1), ("save", 0)}
+    often = {("forward", 0), ("save", 1)}  # in training, and in saving a checkpoint
     for event in EVENTS:
         for index in range(2):
             marks = () if (event, index) in often else pytest.mark.long
