@@ -151,7 +151,9 @@ def judge(folder, baseline):
         rising = sorted((key for key in by_key if key[0] == name), key=lambda key: key[1])
         rising.append(("clean", None))
         for low, high in zip(rising, rising[1:]):
-            if by_key[high]["f1_macro"] < by_key[low]["f1_macro_ci"][0]:
+            # where all is right there is no interval
+            lowest = by_key[low]["f1_macro_ci"] or [by_key[low]["f1_macro"]]
+            if by_key[high]["f1_macro"] < lowest[0]:
                 falls.append(f"{title(low)} to {title(high)}")
     yield "F1-macro rises with the SNR, within its interval", ", ".join(falls) or "all", not falls
     for metric in ENHANCED:
