@@ -10,7 +10,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from speechbrain_merit.data.datasets import datasets, prepare
 from speechbrain_merit.data.pipeline import batches_by_duration
-from speechbrain_merit.errors import MeritError
+from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.evaluation.run import evaluate, whole_batches
 from speechbrain_merit.export.loading import LABELS
 from speechbrain_merit.labels import label_encoder
