@@ -393,7 +393,7 @@ def test_precedence_command_line_over_corpus_over_system(corpus, tmp_path):
         (["--corpus", "Nowhere"], r"--corpus Nowhere.*RAVDESS"),
         (["--corpus"], "--corpus needs"),
         (["--lable_smoothing", "0.2"], "no key lable_smoothing; did you mean label_smoothing"),
-        (["--output_folder", "a=b"], "must not hold '='"),
+        (["--routing", "a=b"], "must not hold '='"),
         (["--encoder", "no/such-encoder"], "encoder: cannot load 'no/such-encoder'"),
         (["--routing", "psychic"], "Unknown routing 'psychic'"),
         (["--train_logger", "paper"], "train_logger is 'paper'"),
