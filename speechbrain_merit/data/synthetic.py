@@ -22,12 +22,12 @@ from speechbrain_merit.writing import whole, write_text
 
 logger = get_logger(__name__)
 
-VERSION = 1  # raised with any change to the sound, so that old files are made again
+VERSION = 2  # raised with any change to the sound, so that old files are made again
 SEED = 2026
 MARKER = "minimerit.json"  # written last: without it, a folder is not complete
 
 # Split: first speaker, speakers, utterances of each emotion by each speaker.
-SPLITS = {"train": (1, 10, 8), "valid": (11, 4, 4), "test": (15, 6, 4)}
+SPLITS = {"train": (1, 40, 4), "valid": (41, 4, 4), "test": (45, 6, 4)}
 SECONDS = (1.2, 2.0)  # shortest and longest utterance
 
 # Folder: recordings of each type in it. "seen" holds other recordings of the training types.
@@ -57,7 +57,7 @@ def prepare_minimerit(
     data_folder : str or Path
         Where the speech is kept: ``Speaker_NN/NN_emotion_KK.wav``, 16 kHz, 16 bit.
     save_json_train, save_json_valid, save_json_test : str or Path
-        The manifests to write, with 320, 64 and 96 utterances of different speakers.
+        The manifests to write, with 640, 64 and 96 utterances of different speakers.
     labels : list of str
         Two or more of angry, sad, happy, neutral.
     merge_labels : dict, optional
@@ -187,7 +187,7 @@ def _make(folder, jobs, render, desc):
 
 
 def _check_folder(folder, jobs):
-    """Someone who forgot --corpus must not find 480 new files among the recordings of theirs."""
+    """Someone who forgot --corpus must not find 800 new files among the recordings of theirs."""
     own = {Path(file).parts[0] for file in jobs}
     for path in find_audio(folder) if folder.is_dir() else []:
         # MiniMERIT's speech and noise may lie side by side or one in the other.

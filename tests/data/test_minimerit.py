@@ -15,7 +15,7 @@ from speechbrain_merit.data import synthetic as recipe
 from speechbrain_merit.data.manifests import load_manifest
 
 LABELS = ["angry", "sad", "happy", "neutral"]
-SPLITS = {"train": 320, "valid": 64, "test": 96}
+SPLITS = {"train": 640, "valid": 64, "test": 96}
 
 
 @pytest.fixture(scope="module")
