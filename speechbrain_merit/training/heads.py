@@ -29,21 +29,24 @@ def start_heads(model, source, labels):
     source = Path(source)
     if not (source / HPARAMS).is_file():
         raise SettingsError(
-            f"heads: {source} is no pretrained folder. It is what the run of stage 1 leaves: train "
-            "that first, give its folder as --heads, or --heads null for heads that start afresh."
+            f"heads_folder: {source} is no pretrained folder. It is what the run of stage 1 "
+            "leaves: train that first, give its folder as --heads_folder, or null for heads that "
+            "start afresh."
         )
     other = MeritInterface.from_hparams(source, run_opts={"device": "cpu"})
     if list(other.hparams.labels) != list(labels):
         theirs = ", ".join(other.hparams.labels)
-        raise SettingsError(f"heads: those of {source} name {theirs}, not {', '.join(labels)}.")
+        raise SettingsError(
+            f"heads_folder: the heads of {source} name {theirs}, not {', '.join(labels)}."
+        )
     for name in HEADS:
         head, given = getattr(model, name), getattr(other.model, name)
         if head is None:
             continue
         if given is None or shapes(given) != shapes(head):
             raise SettingsError(
-                f"heads: {source} has no {name} head of the same form: train stage 1 with the same "
-                "encoder and sizes, and give its pretrained folder as training left it."
+                f"heads_folder: {source} has no {name} head of the same form: train stage 1 with "
+                "the same encoder and sizes, and give its pretrained folder as training left it."
             )
         head.load_state_dict(given.state_dict())
 

@@ -20,6 +20,7 @@ NUMBER_OR_NULL = {
     *("max_batch_seconds", "crop_seconds", "fold"),
     *("expert_hidden", "expert_out", "expert_rank", "emotion_hidden"),
 }
+OR_NULL = {"heads_folder"}  # has a value in the YAML, and may have none
 #: Lowest and highest values of numbers; None where there is no end.
 RANGES = {
     "seed": (0, 2**32 - 1),
@@ -85,7 +86,7 @@ def check_values(defaults, given):
         default = COMPUTED.get(key, defaults.get(key))
         if key in NUMBER_OR_NULL and value is not None and default is None:
             default = 0.0
-        if default is not None:
+        if default is not None and not (value is None and key in OR_NULL):
             kinds, words = KINDS[type(default)]
             right = isinstance(value, kinds) and isinstance(value, bool) == isinstance(
                 default, bool

@@ -77,7 +77,7 @@ def train(world, stage, output, *more):
 
 
 def heads_from(folder):
-    return ("--heads", str(folder / "pretrained"))
+    return ("--heads_folder", str(folder / "pretrained"))
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +214,14 @@ def test_the_exported_folder_gives_what_the_checkpoint_gives(stages):
 
 
 def test_heads_that_are_not_there_or_do_not_fit_are_named(world, stages, tmp_path):
-    with pytest.raises(SettingsError, match="heads: .*nowhere.* no pretrained folder.*stage 1"):
-        train(world, STAGES[1], tmp_path / "a", "--heads", str(tmp_path / "nowhere"))
+    with pytest.raises(
+        SettingsError, match="heads_folder: .*nowhere.* no pretrained folder.*stage 1"
+    ):
+        train(world, STAGES[1], tmp_path / "a", "--heads_folder", str(tmp_path / "nowhere"))
     model = load_finished(stages[1])[0]["model"]
-    with pytest.raises(SettingsError, match="heads: .*name angry, sad, happy, neutral, not sad"):
+    with pytest.raises(
+        SettingsError, match="heads_folder: .*name angry, sad, happy, neutral, not sad"
+    ):
         start_heads(model, stages[0] / "pretrained", LABELS[1:])
     with pytest.raises(SettingsError, match="no enhancement head of the same form"):
         train(world, STAGES[1], tmp_path / "b", *heads_from(stages[0]), "--enhancement_layers", "1")
@@ -226,8 +230,9 @@ def test_heads_that_are_not_there_or_do_not_fit_are_named(world, stages, tmp_pat
 def test_a_trial_takes_two_batches_for_the_level_too(world, tmp_path, monkeypatch):
     taken = []
     fit = TrainingLevel.fit
-    monkeypatch.setattr(TrainingLevel, "fit", lambda *a: (taken.append(a[-1]), fit(*a)))
-    train(world, STAGES[1], tmp_path / "run", "--heads", "null", "--debug")
-    assert taken == [2]
+    monkeypatch.setattr(TrainingLevel, "fit", lambda *a: (taken.append(len(a[1])), fit(*a)))
+    more = ["--heads_folder", "null", "--debug", "--test_batch_size", "3"]
+    train(world, STAGES[1], tmp_path / "run", *more)
+    assert taken == [2 * 3]
     assert not list((tmp_path / "run" / "save").glob("CKPT*"))  # a trial is not resumed
     assert (tmp_path / "run" / "pretrained" / "hyperparams.yaml").is_file()

@@ -11,6 +11,7 @@ from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training.finished import export_run
+from speechbrain_merit.training.scoring import score
 from speechbrain_merit.training.settings import parse, refuse_old
 
 CORPORA = sorted(path.parent.name for path in RECIPES.glob("*/corpus.yaml"))
@@ -104,7 +105,7 @@ def test_a_run_of_an_older_version_is_refused_with_what_to_do(tmp_path, repo_roo
     (old / "hyperparams.yaml").write_text(text.replace(now, was), encoding="utf-8")
     message = f"{old} is a run of an older version: {was}.*{old / 'pretrained'}.*train again"
     with pytest.raises(MeritError, match=message):
-        recipe.score([str(old)])
+        score([str(old)])
     with pytest.raises(MeritError, match=message):
         recipe.run(["hparams/merit.yaml", "--output_folder", str(old)])
     with pytest.raises(MeritError, match=message):
