@@ -107,20 +107,26 @@ class View(io.RawIOBase):
 
 
 def other_content(path):
-    r"""What a file holds that is no recording libsndfile decodes, and what to do; else None.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "talk.mp3"
-    >>> _ = path.write_bytes(b"\0\0\0\x20ftypM4A ")
-    >>> other_content(path).split(": ")[1]
-    'convert it, such as by ffmpeg -i talk.mp3 talk.wav'
-    """
+    """What a file holds that is no recording libsndfile decodes, and what to do; else None."""
     start = beginning(path)
     if start.startswith(GIT_LFS):
         return "it only points to a file of Git LFS: run git lfs pull in the corpus's folder"
     if start.lstrip().lower().startswith(PAGES):
         return "it holds a web page: download the recording again"
+    return other_sound(path)
+
+
+def other_sound(path):
+    r"""The same of sound and films alone.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "talk.mp3"
+    >>> _ = path.write_bytes(b"\0\0\0\x20ftypM4A ")
+    >>> other_sound(path).split(": ")[1]
+    'convert it, such as by ffmpeg -i talk.mp3 talk.wav'
+    """
+    start = beginning(path)
     kind = next((what for at, mark, what in OTHERS if start[at:].startswith(mark)), None)
     if kind is None and mpeg.is_adts(start):
         kind = "AAC"
@@ -182,6 +188,8 @@ def joined(starts, size, first):
 def mp3_contents(file, size):
     """MP3: each part's length is known from its own Info frame, or from counting frames."""
     parts, stop = mpeg.recordings(file, size)
+    if not parts:  # libsndfile says why
+        return Contents(None, [])
     parts = [Part(*part) for part in parts]
     left = mpeg.read(file, stop, BLOCK).strip(b"\0")
     if len(left) > lengths.SLACK:

@@ -16,7 +16,7 @@ from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 from tqdm import tqdm
 
 from speechbrain_merit.audio.channels import Channels
-from speechbrain_merit.audio.containers import holds_sound, other_content
+from speechbrain_merit.audio.containers import holds_sound, other_content, other_sound
 from speechbrain_merit.audio.names import some
 from speechbrain_merit.audio.reading import Recording
 from speechbrain_merit.errors import AudioError
@@ -133,20 +133,23 @@ def find_recordings(folder):
             continue
         visited.add(real)
         folders[:] = [n for n in folders if not n.startswith(".") and n.lower() not in NO_PLACES]
-        for path in (Path(parent, name) for name in names if not name.startswith(".")):
-            if path.suffix.lower() in AUDIO_SUFFIXES:
-                found.append(path)
-            elif path.suffix.lower() in OTHER_SUFFIXES and path.is_file():
-                _judge(path, found, others)
+        for name in (name for name in names if not name.startswith(".")):
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in AUDIO_SUFFIXES:
+                found.append(Path(parent, name))
+            elif suffix in OTHER_SUFFIXES:
+                _judge(Path(parent, name), found, others)
     return sorted(found), dict(sorted(others.items()))
 
 
 def _judge(path, found, others):
     """Puts a file whose suffix says little where its content belongs."""
     try:
+        if not path.is_file():
+            return
         if holds_sound(path):
             found.append(path)
-        elif what := other_content(path):
+        elif what := other_content(path) if path.suffix else other_sound(path):
             others[path] = what
     except OSError as error:
         others[path] = f"cannot be read: {error.strerror}"
@@ -310,7 +313,6 @@ def length_problem(recording, min_duration=MIN_SECONDS):
 
 
 def _section_bounds(frames, rate):
-    """Equal cuts, in samples: a fixed length would leave a stump at the end."""
+    """Yields equal cuts, in samples: a fixed length would leave a stump at the end."""
     count = int(np.ceil(frames / (SECTION_SECONDS * rate)))
-    bounds = [round(i * frames / count) for i in range(count + 1)]
-    return list(pairwise(bounds))
+    yield from pairwise(round(i * frames / count) for i in range(count + 1))

@@ -24,6 +24,8 @@ from speechbrain_merit.errors import AudioError
 BLOCK_SECONDS = 4.0
 #: libsndfile's number of frames where the header does not know it.
 ENDLESS = 2**62
+#: Hz; other rates are those of damaged headers, and soxr would take minutes over them.
+RATES = range(1000, 1_000_001)
 #: Seconds that are decoded before the place that is asked for: a frame of MP3 holds sound of later
 #: ones, by at most 511 bytes (ISO 11172-3), and libsndfile's first frames after a leap lack it.
 RUN_UP = {"MP3": 1.0}
@@ -88,6 +90,8 @@ class Recording:
             parts, self.warnings = contents(path)
             self.parts = [None] if parts is None else parts
             self.open_parts()
+            if self.rate not in RATES:
+                raise AudioError(f"{path}: no recording that can be read: it has {self.rate} Hz.")
         except (sf.SoundFileError, OSError, TypeError) as error:  # the last for raw samples
             raise AudioError(f"{path}: no recording that can be read: {reason(error)}") from error
 

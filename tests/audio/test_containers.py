@@ -225,6 +225,7 @@ def test_a_folder_is_searched_by_content_where_a_suffix_says_nothing(tmp_path, c
         "deep/film.webm": EBML,
         "nameless": MPEG4,
         "Makefile": b"all:\n",
+        "index": b"<html>",
         "notes.txt": b"RIFF",
         "labels.csv": b"a,b",
     }.items():
@@ -252,3 +253,24 @@ def test_hidden_folders_and_bins_are_passed_over(tmp_path):
     assert find_audio(tmp_path) == [tmp_path / "a" / "x.wav"]
     hidden = tmp_path / ".Trash-1000"
     assert find_audio(hidden) == [hidden / "files" / "x.wav"]  # asked for by name
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path, rate):
+    path = patch(write(tmp_path / "a.wav", voice(1)), (24, struct.pack("<I", rate)))
+    with pytest.raises(AudioError, match=f"{rate} Hz"):
+        read_audio(path, RATE)
+    assert inspect_audio(path).problem == f"cannot be decoded: it has {rate} Hz."
+
+
+def test_a_length_that_is_far_from_true_takes_neither_time_nor_memory(tmp_path):
+    path = write(tmp_path / "a.mp3", voice(1), bitrate_mode="CONSTANT", compression_level=0.5)
+    at = path.read_bytes().index(b"Info") + 8
+    patch(path, (at, b"\xff\xff\xff\x00"))  # four thousand million frames
+    tracemalloc.start()
+    assert inspect_audio(path).problem.startswith("truncated")
+    reader = AudioReader(path)
+    assert sum(block.shape[1] for block in reader.blocks()) == pytest.approx(RATE, abs=3000)
+    assert reader.warnings[0].startswith("cut off")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()

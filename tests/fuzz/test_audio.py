@@ -21,6 +21,9 @@ FORMATS = {
     "a.mp3": ("MP3", "MPEG_LAYER_III", {}),
     "a.ogg": ("OGG", "VORBIS", {}),
     "a.aiff": ("AIFF", "PCM_24", {}),
+    "a.caf": ("CAF", "PCM_16", {}),
+    "a.au": ("AU", "PCM_16", {}),
+    "a.rf64": ("RF64", "PCM_16", {}),
 }
 MOST = 600  # seconds of sound from some kilobytes; compressed silence may last long
 
