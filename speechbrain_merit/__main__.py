@@ -113,6 +113,11 @@ def add_analyse_arguments(parser):
         help="write enhanced files at the rate of the recording in place of 16 kHz",
     )
     parser.add_argument(
+        "--skip_existing",
+        action="store_true",
+        help="pass over recordings whose results are there, of the same model and options",
+    )
+    parser.add_argument(
         "--device", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)"
     )
     parser.add_argument(

@@ -118,7 +118,7 @@ def load_manifest(path, labels=None, replacements=None):
         If there is no such manifest.
     PreparationError
         If it is not a manifest, has no rows, has an id twice, or a row lacks ``wav`` or a positive
-        ``duration``, or its label is not in `labels`.
+        ``duration``, or its label is not in `labels`, or a placeholder has no value.
 
     Example
     -------
@@ -139,10 +139,18 @@ def load_manifest(path, labels=None, replacements=None):
         ) from None
     if not isinstance(rows, dict) or not rows:
         raise PreparationError(f"{path} has no rows: delete it and prepare the data again.")
+    written = [_escaped(label) for label in labels or []]
     for key, row in rows.items():
-        _check_row(f"{path}: row {key!r}", row, labels)
-    # Without replacements the placeholders stay, as in the file.
-    return rows if replacements is None else load_data_json(path, replacements)
+        _check_row(f"{path}: row {key!r}", row, written)
+    if replacements is None:  # the placeholders stay, as in the file
+        return rows
+    try:
+        return load_data_json(path, replacements)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise PreparationError(
+            f"{path}: what stands in braces there cannot be filled in ({error!r}). Delete the file "
+            "and prepare the data again."
+        ) from None
 
 
 def escape_row(row):
@@ -177,9 +185,9 @@ def _check_row(place, row, labels):
         raise PreparationError(
             f"{place} has the duration {duration!r}: it must be seconds above 0."
         )
-    if labels and row.get("emo") not in [_escaped(label) for label in labels]:
+    if labels and row.get("emo") not in labels:
         raise PreparationError(
-            f"{place} has the label {row.get('emo')!r}, but the labels are {list(labels)}. Add it "
+            f"{place} has the label {row.get('emo')!r}, but the labels are {labels}. Add it "
             f"to `labels` in the corpus's YAML, or map or leave it out in its preparation."
         )
 

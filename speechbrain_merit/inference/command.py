@@ -1,11 +1,6 @@
 """``merit analyse``: recordings in; enhanced files, JSON, CSV, pictures and a table out."""
 
-import csv
-import io
-import json
 import os
-import shutil
-import sys
 from pathlib import Path
 
 import soundfile as sf
@@ -18,14 +13,26 @@ from speechbrain_merit.audio.reading import ENDLESS, native
 from speechbrain_merit.errors import PretrainedError
 from speechbrain_merit.export.loading import shipped_model
 from speechbrain_merit.inference.jobs import FileJob
-from speechbrain_merit.writing import write_text
-
-SUMMARY = "summary.csv"
-ENHANCED = "_enhanced.wav"
-COLUMNS = ("file", "seconds", "emotion", "probability", "SNR (dB)", "speech (s)", "over time")
-ESCAPED = "backslashreplace"  # names of files that are no UTF-8; JSON knows the same escapes
-SEGMENTS_SHOWN = 3
-LONGEST_NAME = 40
+from speechbrain_merit.inference.results import (
+    ENHANCED,
+    PICTURE,
+    finished,
+    made_of,
+    maker,
+    owner,
+    place,
+    same,
+    write,
+)
+from speechbrain_merit.inference.summary import (
+    SUMMARY,
+    earlier,
+    failed,
+    merged,
+    print_table,
+    rows,
+    write_summary,
+)
 
 
 def analyse(arguments):
@@ -35,7 +42,7 @@ def analyse(arguments):
     ---------
     arguments : argparse.Namespace
         ``inputs``, ``model``, ``out``, ``plot``, ``channels``, ``keep_rate``, ``device``,
-        ``batch_size``.
+        ``batch_size``, ``skip_existing``.
 
     Returns
     -------
@@ -46,6 +53,8 @@ def analyse(arguments):
     ------
     PretrainedError
         The model cannot be loaded.
+    SettingsError
+        What is there as ``summary.csv`` is none.
     ValueError
         The memory of the device does not suffice.
     OSError
@@ -56,30 +65,26 @@ def analyse(arguments):
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(f"{out}: cannot be written to; give another --out.")
-    rows = []
-    if paths:
-        model = load(arguments.model, arguments.device)
-        jobs = [
-            PlannedJob(path, out / name, arguments, model.tasks)
-            for path, name in names(paths, arguments.inputs, out).items()
-        ]
-        try:
-            for job in progress(model, jobs, arguments.batch_size):
+    earlier(out / SUMMARY)  # what is no summary is not written over
+    model = load(arguments.model, arguments.device) if paths else None
+    there, lines = [], []  # of results that are there already, and of new ones
+    try:
+        if paths:
+            for job in heard(model, paths, arguments, there):
                 try:
-                    rows += finish(job)
+                    lines += finish(job)
                 except OSError as error:
                     job.error = error
                 if job.error is not None:
                     failures[str(job.path)] = str(job.error)
-        except torch.cuda.OutOfMemoryError as error:
-            raise ValueError(
-                "the device's memory does not suffice: give a smaller --batch_size, or --device cpu"
-            ) from error
-        finally:  # also after an interrupt: what is finished is listed
-            write_summary(out / SUMMARY, rows, failures)
-    else:
-        write_summary(out / SUMMARY, rows, failures)
-    print_table(rows, failures, out)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ValueError(
+            "the device's memory does not suffice: give a smaller --batch_size, or --device cpu"
+        ) from error
+    finally:  # also after an interrupt: what is finished is listed
+        found = [*there, *lines, *failed(failures)]
+        write_summary(out / SUMMARY, merged(earlier(out / SUMMARY), found, arguments.inputs))
+    print_table(lines, failures, len({line["file"] for line in there}), out)
     return 1 if failures else 0
 
 
@@ -148,7 +153,7 @@ def names(paths, inputs, out):
 
     No two differ in upper and lower case or in the form of Unicode alone, which are one file on
     some systems; none is longer than a file system allows with what is put behind it; and no result
-    is written over a recording.
+    is written over a recording, or over another recording's results of an earlier call.
 
     Example
     -------
@@ -161,16 +166,21 @@ def names(paths, inputs, out):
     recordings = {real(path) for path in paths if path.name.endswith(ENHANCED)}
     taken, result = set(), {}
 
-    def free(name):
-        over = (out / name).with_name(name.name + ENHANCED)
-        return readable(str(name)).casefold() not in taken and real(over) not in recordings
+    def free(name, path):
+        if (
+            readable(str(name)).casefold() in taken
+            or real(place(out / name, ENHANCED)) in recordings
+        ):
+            return False
+        before = owner(out / name)
+        return before is None or same(before, path)
 
     for path in paths:
         folder = next((f for f in folders if f in path.parents), path.parent)
         below = path.relative_to(folder)
         name = fitting(below.with_suffix(""))
         number = 1
-        while not free(name):
+        while not free(name, path):
             ending = path.suffix.lstrip(".") if number == 1 else f"{path.suffix[1:]}_{number}"
             name = fitting(below.with_name(f"{below.stem}_{ending}"))
             number += 1
@@ -184,12 +194,44 @@ def fitting(name):
     return name.with_name(shortened(name.name, len(ENHANCED)))
 
 
+def heard(model, paths, arguments, there):
+    """Analyses recordings one by one, behind a progress bar in seconds of sound.
+
+    Each is planned when its turn comes and forgotten when it is done: what is in memory does not
+    grow with their number. The rows of those that are passed over go to ``there``.
+
+    Yields
+    ------
+    PlannedJob
+        When done, well or not.
+    """
+    out = Path(arguments.out)
+    bases = {path: out / name for path, name in names(paths, arguments.inputs, out).items()}
+    made = maker(model, arguments.channels, arguments.keep_rate)
+    if arguments.skip_existing:
+        endings = [ENHANCED] * ("se" in model.tasks) + [PICTURE] * arguments.plot
+        for path, base in list(bases.items()):
+            about = finished(base, path, made, endings)
+            if about is not None:
+                there += rows(path, about)
+                del bases[path]
+    jobs = (PlannedJob(*planned, arguments, made, model.tasks) for planned in bases.items())
+    total = round(sum(seconds(path) for path in bases))
+    # no bar where nobody watches: output to a file or another program
+    with tqdm(total=total, unit="s", desc="heard", disable=None) as bar:
+        done = model.analyse_jobs(jobs, arguments.batch_size, bar.update)
+        try:
+            yield from done
+        finally:
+            done.close()
+
+
 class PlannedJob(FileJob):
     """A recording and where all of its results go: the paths that start with ``base``."""
 
-    def __init__(self, path, base, arguments, tasks):
-        self.base, self.plot = base, None
-        enhanced = base.with_name(base.name + ENHANCED) if "se" in tasks else None
+    def __init__(self, path, base, arguments, made, tasks):
+        self.base, self.made, self.plot = base, made, None
+        enhanced = place(base, ENHANCED) if "se" in tasks else None
         super().__init__(path, enhanced, arguments.keep_rate, arguments.channels, keep=False)
         self.wants_plot = arguments.plot
 
@@ -202,18 +244,6 @@ class PlannedJob(FileJob):
             self.plot = Picture(self.path, self.channels)
             self.sinks.append(self.plot.add)
         yield from super().blocks(assembler)
-
-
-def progress(model, jobs, batch_size):
-    """Analyses the jobs behind a progress bar in seconds of sound."""
-    total = sum(seconds(job.path) for job in jobs)
-    # none where nobody watches: output to a file or another program
-    with tqdm(total=round(total), unit="s", desc="heard", disable=None) as bar:
-        jobs = model.analyse_jobs(jobs, batch_size, bar.update)
-        try:
-            yield from jobs
-        finally:
-            jobs.close()
 
 
 def seconds(path):
@@ -230,89 +260,12 @@ def finish(job):
     if job.error is not None:
         return []
     analyses = job.analyses()
-    one = analyses[0].to_dict()
+    about = analyses[0].to_dict()
     if job.channels == "separate":
-        shared = {key: one[key] for key in ("path", "duration", "sample_rate")}
-        one = {**shared, "channels": [analysis.to_dict() for analysis in analyses]}
-    text = json.dumps(one, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(job.base.with_name(job.base.name + ".json"), text + "\n", errors=ESCAPED)
+        shared = {key: about[key] for key in ("path", "duration", "sample_rate")}
+        about = {**shared, "channels": [analysis.to_dict() for analysis in analyses]}
+    about["made_by"] = {**job.made, **made_of(job.reader.before)}
+    write(job.base, about)
     if job.plot is not None:
-        job.plot.save(job.base.with_name(job.base.name + ".png"), analyses)
-    return [row(job, analysis) for analysis in analyses]
-
-
-def row(job, analysis):
-    """One line of the summary."""
-    probabilities = analysis.probabilities or {}
-    return {
-        "file": str(job.path),
-        "channel": "" if analysis.channel is None else analysis.channel,
-        "duration": round(analysis.duration, 3),
-        "sample_rate": analysis.sample_rate,
-        "emotion": analysis.emotion or "",
-        "probability": rounded(probabilities.get(analysis.emotion), 4),
-        "snr_db": rounded(analysis.snr_db, 2),
-        "speech_seconds": round(analysis.speech_seconds, 2),
-        "segments": "; ".join(f"{s.start:.1f}-{s.end:.1f} {s.emotion}" for s in analysis.segments),
-        **{f"p_{name}": rounded(value, 4) for name, value in probabilities.items()},
-        **{f"a_{name}": rounded(value, 4) for name, value in analysis.attributes.items()},
-        "enhanced": analysis.enhanced_path or "",
-        "warnings": "; ".join(analysis.warnings),
-        "error": "",
-    }
-
-
-def rounded(value, digits):
-    """A number for a table, empty where there is none."""
-    return "" if value is None else round(value, digits)
-
-
-def write_summary(path, rows, failures):
-    """One CSV for all recordings, those that failed among them."""
-    rows = rows + [{"file": name, "error": error} for name, error in failures.items()]
-    first = ["file", "channel", "duration", "sample_rate", "emotion", "probability", "snr_db",
-             "speech_seconds", "segments"]  # fmt: skip
-    emotions = list(dict.fromkeys(key for r in rows for key in r if key[:2] in ("p_", "a_")))
-    text = io.StringIO()
-    fields = [*first, *emotions, "enhanced", "warnings", "error"]
-    table = csv.DictWriter(text, fields, restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue(), errors=ESCAPED)
-
-
-def print_table(rows, failures, out):
-    """What was found, in the terminal; what failed, after it."""
-    cells = [COLUMNS]
-    for r in rows:
-        spans = r["segments"].split("; ") if r["segments"] else []
-        more = f" … ({len(spans)} segments)" if len(spans) > SEGMENTS_SHOWN else ""
-        channel = "" if r["channel"] == "" else f" [{r['channel']}]"
-        cells.append(
-            (
-                shorter(r["file"]) + channel,
-                f"{r['duration']:.1f}",
-                r["emotion"] or "–",
-                "–" if r["probability"] == "" else f"{r['probability']:.2f}",
-                "–" if r["snr_db"] == "" else f"{r['snr_db']:.1f}",
-                f"{r['speech_seconds']:.1f}",
-                "; ".join(spans[:SEGMENTS_SHOWN]) + more,
-            )
-        )
-    if rows:
-        widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
-        for line in cells:
-            text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths))
-            print(text.rstrip())
-    if failures:
-        print(f"\n{len(failures)} could not be analysed:", file=sys.stderr)
-        for name, error in failures.items():
-            text = error if error.startswith(name) else f"{name}: {error}"
-            print(f"  {text}", file=sys.stderr)
-    print(f"\n{out / SUMMARY}")
-
-
-def shorter(name):
-    """A path for a table, its beginning left out where it is long."""
-    longest = max(LONGEST_NAME, shutil.get_terminal_size().columns // 3)
-    return name if len(name) <= longest else "…" + name[-longest + 1 :]
+        job.plot.save(place(job.base, PICTURE), analyses)
+    return rows(job.path, about)

@@ -3,6 +3,7 @@
 A job that fails takes no other with it, and leaves no half-written file.
 """
 
+import traceback
 from pathlib import Path
 
 import torch
@@ -42,8 +43,9 @@ class Job:
 
     def keep_enhanced(self):
         """Keeps the enhanced wave in memory."""
-        self.pieces = []
-        self.sinks.append(lambda noisy, enhanced: enhanced is None or self.pieces.append(enhanced))
+        # the job itself, bound here, would live until Python looks for cycles
+        self.pieces = pieces = []
+        self.sinks.append(lambda noisy, enhanced: enhanced is None or pieces.append(enhanced))
 
     def blocks(self, assembler):
         """Opens the recording; yields its samples (C, n).
@@ -62,8 +64,11 @@ class Job:
         self.done = window.last
 
     def fail(self, error):
-        """Gives up."""
+        """Gives up; what the error's traceback holds of the recording goes at once."""
         self.error, self.done = error, True
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__cause__
 
     def enhanced(self):
         """The enhanced channels (C, S), or None where they were not kept."""
@@ -107,8 +112,9 @@ class FileJob(Job):
             if Path(self.output).exists() and Path(self.output).samefile(self.path):
                 raise AudioError(f"{self.output}: is the recording itself; give another name.")
             rate = reader.rate if self.keep_rate else SAMPLE_RATE
-            self.writer = AudioWriter(self.output, reader.kept, rate, reader.float, reader.seconds)
-            self.sinks.append(lambda noisy, enhanced: self.writer.write(enhanced.numpy()))
+            writer = AudioWriter(self.output, reader.kept, rate, reader.float, reader.seconds)
+            self.sinks.append(lambda noisy, enhanced: writer.write(enhanced.numpy()))
+            self.writer = writer
         short = self.output is None or reader.seconds <= KEPT_SECONDS
         if short if self.keep is None else self.keep:
             self.keep_enhanced()

@@ -94,7 +94,9 @@ class Picture:
         """Draws the picture as a PNG that appears when it is finished."""
         with whole(path) as partial, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # boxes stand for what the font lacks
-            self.figure(analyses).savefig(partial, format="png", **FORMAT)
+            figure = self.figure(analyses)
+            figure.savefig(partial, format="png", **FORMAT)
+            figure.clear()  # its parts hold each other, and would wait for Python to see it
 
     def figure(self, analyses):
         """The figure: for each channel two spectrograms, and a strip of emotions under them."""

@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.width, self.n_hidden, self.trained = width, n_layers + 1, trained
         self.head_dropout = 0.5 if trained else 0.1
-        self.enhancement_hidden = 256 if trained else 128
+        self.enhancement_hidden = 256 if trained else 64
         self.frozen = False
 
     def front(self):

@@ -187,6 +187,9 @@ def load_finished(folder, arguments=(), others=()):
     hparams_file, run_opts, given = parse(
         [str(folder / "hyperparams.yaml"), *arguments, f"--output_folder={folder}"], lay_over=False
     )
+    for key in ("labels", "attributes"):
+        if key in given:
+            raise SettingsError(f"--{key}: a trained model has those that it was trained on.")
     save = folder / "save"
     own = {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS}
     own |= {key: value for key, value in given.items() if key not in others}

@@ -263,6 +263,7 @@ def test_a_corpus_for_the_test_alone_can_be_scored_on_and_not_trained_on(world, 
         (["--corpus", "RAVDESS"], "data_folder is not set.*RAVDESS can be had"),
         (["--corpus", "RAVDESS", "--data_folder", "no/a"], "there is no folder no/a"),
         (["--corpus", "RAVDESS,nEMO", "--data_folder", "no/a"], "RAVDESS: folder, nEMO: folder"),
+        (["--corpus", "RAVDESS", "--labels", "[sad, calm]"], "--labels: a trained model has those"),
     ],
 )
 def test_what_is_missing_for_another_corpus_is_named(trained, words, message):

@@ -263,6 +263,13 @@ def test_braces_in_file_names_survive_speechbrain(tmp_path):
     assert data[0]["wav"] == str(wav)
 
 
+@pytest.mark.parametrize("wav", ["{data_soot}/a.wav", "{0}", "a{.wav", "{data_root[x]}/a.wav"])
+def test_braces_that_stand_for_nothing_are_named(tmp_path, wav):
+    write_manifest(tmp_path / "m.json", {"x": {"wav": wav, "duration": 1.0}})
+    with pytest.raises(PreparationError, match="m.json: what stands in braces .* prepare the data"):
+        load_manifest(tmp_path / "m.json", None, {"data_root": "corpus"})
+
+
 def test_empty_manifests_are_not_written(tmp_path):
     with pytest.raises(PreparationError, match="train.json"):
         write_manifest(tmp_path / "train.json", {})

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import types
 
 import pytest
 import torch
@@ -112,6 +111,13 @@ class Replay(torch.utils.data.Sampler):
         return self.half
 
 
+class Noted:
+    """What was noted of a run, by name; printed short, when a test fails."""
+
+    def __init__(self, **values):
+        vars(self).update(values)
+
+
 class Log:
     """A train logger that keeps what it is given."""
 
@@ -129,6 +135,7 @@ def brain_of(settings, folder, **options):
     merit = tiny_merit(n_experts=6)  # more than a batch of each process needs
     merit.attributes = EmotionHead(WIDTH, n_classes=2) if settings["attributes"] else None
     merit.encoder.trained = True
+    merit.encoder.freeze()  # as a pretrained one starts
     for module in merit.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = settings["dropout"]
@@ -192,7 +199,7 @@ def train(settings, folder, joint=None, stop=None, **options):
         )
     except InterruptedError:
         pass
-    return types.SimpleNamespace(
+    return Noted(
         weights={name: value.clone() for name, value in brain.model.state_dict().items()},
         log=hparams["train_loggers"][0].epochs,
         **{n: getattr(brain, n) for n in ("heard", "busy", "chance", "gradients")},
@@ -223,7 +230,7 @@ def pairs(tmp_path_factory):
         joint = [one + other for one, other in zip(*(result.heard for result in two))]
         one = train({**BASE, **changes}, folder / f"{name} alone", joint)
         pairs[name] = two, one
-    return types.SimpleNamespace(pairs=pairs, both=both)
+    return Noted(pairs=pairs, both=both)
 
 
 def apart(actual, expected):

@@ -1,0 +1,111 @@
+"""The results of a recording in a folder: whose they are, what made them, whether all are there.
+
+They are the files that start with one path, the ``base``: its JSON, which is written last but for
+the picture, the enhanced recording, the picture.
+"""
+
+import hashlib
+import json
+import os
+import re
+
+import torch
+
+from speechbrain_merit import __version__
+from speechbrain_merit.audio.reading import fingerprint
+from speechbrain_merit.writing import write_text
+
+JSON, ENHANCED, PICTURE = ".json", "_enhanced.wav", ".png"
+ESCAPED = "backslashreplace"  # names of files that are no UTF-8; JSON knows the same escapes
+LABELLED = ("labels", "attributes")
+HEAD = 8192  # bytes of a JSON that hold the recording's path, which stands first
+
+
+def place(base, ending):
+    """The path of one of the results."""
+    return base.with_name(base.name + ending)
+
+
+def same(one, other):
+    """Whether two texts name one file, seen from where the program runs."""
+    return os.path.abspath(one) == os.path.abspath(other)
+
+
+def owner(base):
+    """The recording whose results lie at a base, as its path was given.
+
+    None where no JSON lies there; empty where it is no result, but somebody's own.
+
+    Example
+    -------
+    >>> from pathlib import Path
+    >>> base = Path(getfixture("tmpdir")) / "a"
+    >>> owner(base)
+    >>> write(base, {"path": "calls/a.wav"})
+    >>> owner(base)
+    'calls/a.wav'
+    """
+    try:
+        with open(place(base, JSON), "rb") as file:
+            head = file.read(HEAD).decode(errors="replace")
+    except OSError:
+        return None
+    found = re.match(r'\{\s*"path": ("(?:[^"\\]|\\.)*")', head)
+    return "" if found is None else json.loads(found[1])
+
+
+def weights_mark(merit):
+    """A mark of all that decides what an interface says: weights, labels, temperature, window."""
+    names = [list(map(str, getattr(merit.hparams, key, None) or ())) for key in LABELLED]
+    facts = [names, float(merit.hparams.temperature), float(merit.window_seconds)]
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, value in sorted(merit.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def maker(merit, channels, keep_rate):
+    """What makes results what they are, beside the recording: plain values for the JSON."""
+    return {
+        "speechbrain_merit": __version__,
+        "model": weights_mark(merit),
+        "channels": channels,
+        "keep_rate": keep_rate,
+    }
+
+
+def made_of(state):
+    """What tells a recording from an earlier state of it, of its ``fingerprint``: size and time."""
+    return dict(zip(("bytes", "modified_ns"), state))
+
+
+def write(base, about):
+    """Writes the JSON of a recording."""
+    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(place(base, JSON), text + "\n", errors=ESCAPED)
+
+
+def finished(base, path, made, endings):
+    """The JSON of a recording whose results are all there, or None.
+
+    Arguments
+    ---------
+    base : Path
+        Where they lie.
+    path : Path
+        The recording; it must be as it was.
+    made : dict
+        From :func:`maker`; what made them must be the same.
+    endings : list of str
+        The files that are wanted beside the JSON.
+    """
+    try:
+        about = json.loads(place(base, JSON).read_text(encoding="utf-8"))
+        wanted = {**made, **made_of(fingerprint(path))}
+        parts = [one["enhanced_path"] for one in about.get("channels", [about])]
+        here = all(part is None or same(part, place(base, ENHANCED)) for part in parts)
+        whole = here and same(about["path"], path) and about["made_by"] == wanted
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another kind, cut off
+        return None
+    return about if whole and all(place(base, e).is_file() for e in endings) else None
