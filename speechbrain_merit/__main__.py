@@ -32,6 +32,7 @@ ANALYSE_EXAMPLES = """\
 examples:
   merit analyse interview.mp3
   merit analyse recordings/ more/talk.wav --out results --plot
+  merit analyse recordings/ --out results --skip_existing    # what is left to do
   merit analyse call.wav --channels separate
 
 exit codes:

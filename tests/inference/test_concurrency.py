@@ -18,6 +18,7 @@ import soundfile as sf
 import torch
 from speechbrain.inference.interfaces import foreign_class
 
+from speechbrain_merit.errors import AudioError
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.inference import MeritInterface
 from tests.inference.test_inference import LABELS, RATE, wave
@@ -38,6 +39,7 @@ def folders(tmp_path_factory):
         torch.manual_seed(0)
         write_pretrained(folder / name, build(), LABELS, "# tiny", facts={"window_seconds": 4})
     write_pretrained(folder / "int8", wavlm_merit(), LABELS, "# tiny", "int8")
+    (folder / "broken.flac").write_text("hello")
     for index, seconds in enumerate(SECONDS):
         sf.write(folder / f"{index}.wav", wave(seconds, index), RATE)
     return folder
@@ -74,13 +76,15 @@ def in_threads(folder, network, own):
     shared = load(Path(folder) / network)
     expected = {path: results(shared, path) for path in paths}
     assert len({repr(result) for result in expected.values()}) == len(paths)
-    start = threading.Barrier(4)
+    start, broken = threading.Barrier(4), Path(folder) / "broken.flac"
 
     def hear(number):
         merit = load(Path(folder) / network) if own else shared
         start.wait()
         for path in ROUNDS * (paths[number % 3 :] + paths[: number % 3]):
             assert results(merit, path) == expected[path]
+            with pytest.raises(AudioError, match="broken.flac"):  # its own error, and no other's
+                merit.analyse_file(broken)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(hear, range(4)))
