@@ -59,8 +59,9 @@ setup(
     description="Sparse MERIT for SpeechBrain: joint speech enhancement and emotion recognition",
     long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    license_files=["LICENSE"],
+    # the code; and the weights that ship, whose training data allow no commercial use
+    license="Apache-2.0 AND CC-BY-NC-SA-4.0",
+    license_files=["LICENSE", "pretrained/*/README.md"],
     classifiers=[
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

@@ -10,7 +10,7 @@ from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
 from speechbrain_merit.errors import PretrainedError
-from speechbrain_merit.export.loading import check_format, require_files
+from speechbrain_merit.export.loading import check_format, require_files, shipped_model
 from speechbrain_merit.inference.analysis import Assembler
 from speechbrain_merit.inference.batches import checked, unpadded
 from speechbrain_merit.inference.hearing import hear
@@ -116,6 +116,17 @@ class MeritInterface(Pretrained):
         self.asked_device = device  # SpeechBrain's: it moves the network there
         if "mods" in self._modules:
             self.mods.to(device)
+
+    @classmethod
+    def shipped(cls, name="merit-tiny", **kwargs):
+        """A model that travels with the package; ``kwargs`` as of :meth:`from_hparams`.
+
+        Raises
+        ------
+        PretrainedError
+            It did not come with this installation.
+        """
+        return cls.from_hparams(shipped_model(name), **kwargs)
 
     @property
     def model(self):
