@@ -50,6 +50,8 @@ def owner(base):
             head = file.read(HEAD).decode(errors="replace")
     except OSError:
         return None
+    if not head.strip("\0 \n"):  # what a crash of the machine leaves
+        return None
     found = re.match(r'\{\s*"path": ("(?:[^"\\]|\\.)*")', head)
     return "" if found is None else json.loads(found[1])
 

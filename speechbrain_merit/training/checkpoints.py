@@ -28,6 +28,7 @@ class Checkpointer(checkpoints.Checkpointer):
 
     Example
     -------
+    >>> import torch
     >>> folder = Path(getfixture("tmpdir"))
     >>> checkpointer = Checkpointer(folder, {"network": torch.nn.Linear(2, 2)})
     >>> checkpoint = checkpointer.save_checkpoint()

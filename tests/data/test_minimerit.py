@@ -42,14 +42,14 @@ def test_sizes_balance_and_durations(rows):
 
 def test_no_speaker_is_in_two_splits(rows):
     speakers = [{row["spk_id"] for row in rows[split].values()} for split in SPLITS]
-    assert sum(map(len, speakers)) == len(set.union(*speakers)) == 20
+    assert sum(map(len, speakers)) == len(set.union(*speakers)) == 50
     for split in SPLITS:
         assert {row["gender"] for row in rows[split].values()} == {"male", "female"}
 
 
 def test_no_two_files_sound_the_same(minimerit):
     contents = [path.read_bytes() for path in find_audio(minimerit)]
-    assert len(contents) == 529 and len(set(contents)) == len(contents)
+    assert len(contents) == 849 and len(set(contents)) == len(contents)
 
 
 def test_the_same_bytes_every_time(minimerit, tmp_path, monkeypatch):

@@ -224,6 +224,10 @@ def cut_json(recordings, out):
     (out / "a.json").write_bytes(data[: len(data) // 2])
 
 
+def empty_json(recordings, out):
+    (out / "a.json").write_bytes(b"")  # as a crash of the machine may leave it
+
+
 def lose_enhanced(recordings, out):
     (out / "a_enhanced.wav").unlink()
 
@@ -234,7 +238,7 @@ def older_json(recordings, out):
     (out / "a.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-@pytest.mark.parametrize("change", [touch, grow, cut_json, lose_enhanced, older_json])
+@pytest.mark.parametrize("change", [touch, grow, cut_json, empty_json, lose_enhanced, older_json])
 def test_what_is_not_whole_or_not_of_this_recording_is_made_again(
     models, recordings, tmp_path, heard, change
 ):

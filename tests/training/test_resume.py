@@ -16,7 +16,7 @@ from speechbrain_merit import writing
 from speechbrain_merit.errors import MeritError
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.lobes.merit import Merit
-from speechbrain_merit.training import checkpoints
+from speechbrain_merit.training import checkpoints, scoring
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.checkpoints import UNFINISHED, Checkpointer, whole_checkpoints
@@ -152,7 +152,7 @@ def test_scoring_takes_the_best_whole_checkpoint_or_says_that_there_is_none(
     for checkpoint in found:
         cut(checkpoint.paramfiles["model"])
     with pytest.raises(MeritError, match="holds no checkpoint with a score"):
-        recipe.score([str(run)])
+        scoring.score([str(run)])
 
 
 def test_a_moved_run_with_more_epochs_goes_on_by_the_new_schedule(
@@ -168,8 +168,8 @@ def test_a_moved_run_with_more_epochs_goes_on_by_the_new_schedule(
     before, after = (read_curves(run / "train_log.txt") for run in (trained, moved))
     assert after[:2] == before  # among it their rates
     rates = [epoch["lr"] for epoch in after]
-    # from 5e-4 down to 1e-5: over two epochs; then where four would have been
-    assert rates == pytest.approx([5e-4, 1e-5, 5e-4 - 2 / 3 * 4.9e-4, 1e-5], rel=1e-3)
+    # from 1e-3 down to 1e-5: over two epochs; then where four would have been
+    assert rates == pytest.approx([1e-3, 1e-5, 1e-3 - 2 / 3 * 9.9e-4, 1e-5], rel=1e-3)
     assert not any(tmp_path.glob("**/" + UNFINISHED))
     assert not (tmp_path / "trained").exists()
 
@@ -181,7 +181,7 @@ def test_a_moved_run_as_it_was_is_scored_and_not_trained(trained, corpus, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "change", [["--number_of_epochs", "1"], ["--valid_seed", "5"], ["--lr", "0.001"]]
+    "change", [["--number_of_epochs", "1"], ["--valid_seed", "5"], ["--lr", "0.002"]]
 )
 def test_other_changes_are_refused_in_a_moved_run_too(change, trained, corpus, tmp_path):  # noqa: F811
     moved = copy_of(trained, tmp_path / "moved")

@@ -272,7 +272,7 @@ def test_the_report_is_made_again_when_all_but_the_predictions_is_gone(
     def refuse(*_):
         raise AssertionError("the YAML was loaded")
 
-    monkeypatch.setattr(recipe, "load_finished", refuse)
+    monkeypatch.setattr(scoring, "load_finished", refuse)
     rows = scoring.score([str(left), "--from_predictions", "True"])
     assert {path: path.read_bytes() for path in made} == made
     assert {path.name for path in made} >= {"metrics.json", "metrics.md", "metrics.csv"}
