@@ -20,10 +20,18 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from speechbrain_merit.configuration import load, parse
-from speechbrain_merit.datasets import fixed_test_set, noise_bank, prepare, prepare_noise, speech
 
-from speechbrain_merit.data.mixing import TrainingMixer, mix, read_audio
+from speechbrain_merit.audio.reading import read_audio
+from speechbrain_merit.data.datasets import (
+    fixed_test_set,
+    noise_bank,
+    prepare,
+    prepare_noise,
+    speech,
+    training_mixer,
+)
+from speechbrain_merit.data.mixing import mix
+from speechbrain_merit.training.settings import load, parse
 
 RATE = 16000
 BANDS = 40  # from 60 Hz to 8 kHz, of equal width on a logarithmic axis where bins are fine enough
@@ -64,10 +72,11 @@ def fit(rows):
     return classifier.fit(np.stack([features(wave) for wave in waves]), emotions)
 
 
-def training_rows(entries, bank, clean_share, passes):
+def training_rows(hparams, entries, bank, clean_share, passes):
     """Pairs of a mixture and its emotion, as training mixes them."""
     counter = SimpleNamespace(current=0)
-    mixer = TrainingMixer(bank, 0, counter, TRAIN_SNR_DB, clean_share)
+    own = {"train_snr_db": TRAIN_SNR_DB, "clean_share": clean_share}
+    mixer = training_mixer({**hparams, "seed": 0, "epoch_counter": counter, **own}, bank)
     for counter.current in range(1, passes + 1):
         for name, entry in entries.items():
             yield mixer(name, entry["wav"]).mixture, entry["emo"]
@@ -110,8 +119,8 @@ def regression(arguments):
         bank = noise_bank(manifests["train"], folders["train"])
         banks = {n: noise_bank(m, folders["test"][n]) for n, m in manifests["test"].items()}
         hparams["test_snrs"] = SNRS
-        clean = list(training_rows(train, bank, 1.0, 1))
-        noisy = list(training_rows(train, bank, 0.0, NOISY_PASSES))
+        clean = list(training_rows(hparams, train, bank, 1.0, 1))
+        noisy = list(training_rows(hparams, train, bank, 0.0, NOISY_PASSES))
         classifiers = {"clean": fit(clean), "clean and noisy": fit(clean + noisy)}
         mixtures = {
             "as the run": of_the_run(fixed_test_set(hparams, noise)),

@@ -132,6 +132,16 @@ def test_every_module_that_is_imported_is_required(metadata, repo_root):
     )
 
 
+@pytest.mark.parametrize("folder", ["benchmarks", "recipes", "pretrained"])
+def test_scripts_import_names_that_are_there(repo_root, folder):
+    for path in (repo_root / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("speechbrain_merit"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(module, alias.name), (str(path), node.module, alias.name)
+
+
 def test_constraints_pin_every_requirement_within_its_bounds(metadata, pins):
     for requirement in requirements(metadata):
         for pin in pins[canonicalize_name(requirement.name)]:
