@@ -11,6 +11,7 @@ FLOORS = (
     ("audio", "evaluation", "export"),
     ("data", "inference", "released"),
     ("training",),
+    ("experiments",),
     ("recipes", "train", "evaluate", "__main__", "benchmarks", "pretrained"),
 )
 #: On the ground floor and the top one, rooms may import each other.

@@ -39,7 +39,7 @@ def is_path(key):
     >>> is_path("rir_folder"), is_path("encoder"), is_path("seed")
     (True, True, False)
     """
-    named = key in ("corpus", "encoder", "train_log")
+    named = key in ("corpus", "encoder", "enhancer", "classifier", "start_from", "train_log")
     return named or key.endswith(("_folder", "_folders", "_annotation"))
 
 

@@ -50,7 +50,7 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
         "labels": list(hparams["labels"]),
         "attributes": list(hparams["attributes"]),
         "tasks": list(model.tasks),
-        "n_experts": model.integration.config.get("n_experts"),
+        "n_experts": model.n_experts,
         "checkpoint": checkpoint,
         "model": fingerprint(model),
         "settings": {

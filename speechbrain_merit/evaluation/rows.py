@@ -19,9 +19,13 @@ A row has these keys:
 ``frames``          valid frames of the encoder
 ``experts``         task → share of these frames that each expert heard (E); None without experts
 =================== ==============================================================================
+
+and, but for files of older versions, ``experts_by_level``: the shares of ``experts`` apart by the
+level of the frame (3, E), pause, soft and loud (see `frame_levels`); None without experts.
 """
 
 from speechbrain_merit.evaluation.enhancement import SCORE_KEYS
+from speechbrain_merit.evaluation.frame_levels import LEVELS
 
 FORMAT = 1  # raised when a file of another version could be misread
 # Beyond it a number is no score, level or share, and no figure can be drawn of it.
@@ -120,6 +124,9 @@ probabilities, attributes, scores, frames, experts
     _check_head(row, "scores", has["enhancement"], _scores)
     tasks, n_experts = header["tasks"], header["n_experts"]
     _check_head(row, "experts", n_experts is not None, lambda e: _experts(e, tasks, n_experts))
+    by_level = row.get("experts_by_level")
+    if by_level is not None and not _by_level(by_level, row["experts"]):
+        raise ValueError("experts_by_level are not the shares of experts, apart by level")
     if not _count(row["frames"]):
         raise ValueError("frames is no number of frames")
 
@@ -172,3 +179,15 @@ def _experts(values, tasks, n):
     if not isinstance(values, dict) or {*values} != {*tasks}:
         return False
     return all(_shares(shares, n) for shares in values.values())
+
+
+def _by_level(values, experts):
+    """Whether values are the shares of the experts, apart by the level of the frame."""
+    if not isinstance(values, dict) or experts is None or {*values} != {*experts}:
+        return False
+    return all(
+        isinstance(values[task], list)
+        and len(values[task]) == len(LEVELS)
+        and all(_shares(shares, len(experts[task])) for shares in values[task])
+        for task in experts
+    )

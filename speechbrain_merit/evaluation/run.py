@@ -16,6 +16,7 @@ from tqdm import tqdm
 from speechbrain_merit.evaluation import predictions, provenance
 from speechbrain_merit.evaluation.conditions import Conditions
 from speechbrain_merit.evaluation.enhancement import score_utterances
+from speechbrain_merit.evaluation.frame_levels import frame_levels, use_by_level
 from speechbrain_merit.evaluation.parallel import processes
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.report.examples import (
@@ -251,8 +252,13 @@ def predict(model, test_set, batches, hparams, device):
             paths = {
                 task: routing.experts[i, : frames[i]].cpu().numpy()
                 for task, routing in output.routing.items()
+                if model.n_experts is not None
             }
-            shares = {task: expert_shares(paths[task], r) for task, r in output.routing.items()}
+            shares = {task: expert_shares(p, model.n_experts) for task, p in paths.items()}
+            levels = frame_levels(waves["clean"], frames[i])
+            by_level = {
+                task: use_by_level(path, model.n_experts, levels) for task, path in paths.items()
+            }
             entry, label = test_set.data[batch.id[i]], int(batch.emotion.data[i])
             row = {
                 "index": index,
@@ -271,6 +277,7 @@ def predict(model, test_set, batches, hparams, device):
                 "scores": None,
                 "frames": frames[i],
                 "experts": shares or None,
+                "experts_by_level": by_level or None,
             }
             yield Output(row, waves, {task: path[:, 0] for task, path in paths.items()})
 
@@ -294,9 +301,9 @@ def attribute_values(batch, output, i):
     }
 
 
-def expert_shares(chosen, routing):
+def expert_shares(chosen, n_experts):
     """Share of the frames (T) that each expert heard, by the experts (T, k) of each frame."""
-    frames = np.bincount(chosen.ravel(), minlength=routing.logits.shape[-1])
+    frames = np.bincount(chosen.ravel(), minlength=n_experts)
     # 6 digits: times the number of frames, the whole number comes back
     return [round(float(share), 6) for share in frames / max(1, len(chosen))]
 

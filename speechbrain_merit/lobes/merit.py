@@ -90,6 +90,11 @@ class Merit(nn.Module):
         heads = {"se": [self.enhancement], "ser": [self.emotion, self.attributes]}
         return tuple(task for task in TASKS if any(head is not None for head in heads[task]))
 
+    @property
+    def n_experts(self):
+        """The size of the pool of experts; None where there is none."""
+        return self.integration.config.get("n_experts")
+
     def hear(self, wavs, lengths=None):
         """Waves at the inner level and their factor, hidden states, relative frame lengths."""
         wavs, factor = self.level(wavs, lengths)

@@ -12,6 +12,7 @@ from speechbrain_merit.evaluation.attributes import attribute_scores
 from speechbrain_merit.evaluation.emotion import emotion_scores
 from speechbrain_merit.lobes.objectives import alone, si_sdr
 from speechbrain_merit.training import losses, processes
+from speechbrain_merit.training.gradients import MEASURED, Interference
 from speechbrain_merit.training.progress import Progress
 
 SEEDS_OF_A_PROCESS = 1_000_000  # apart: more than a run has epochs
@@ -38,28 +39,37 @@ class MeritBrain(sb.Brain):
 
     def compute_objectives(self, predictions, batch, stage):
         """The weighted sum of the emotion, attribute, enhancement, balance and z terms."""
-        terms, total = {}, processes.total if stage == sb.Stage.TRAIN else alone
+        training = stage == sb.Stage.TRAIN
+        terms, total = {}, processes.total if training else alone
         if predictions.logits is not None:
             terms["emotion"] = losses.emotion_loss(
                 predictions.logits,
                 batch.emotion.data.squeeze(1),
                 self.hparams.class_weights.to(self.device),
-                self.hparams.label_smoothing if stage == sb.Stage.TRAIN else 0.0,
+                self.hparams.label_smoothing if training else 0.0,
                 total,
             )
         if predictions.attributes is not None:
             terms["attribute"] = losses.attribute_loss(
                 predictions.attributes, batch.attributes.data, total
             )
+        tasks = {"ser": list(terms)}
         if predictions.enhanced is not None:
-            terms.update(self.enhancement_terms(predictions, batch, total))
+            enhancement = self.enhancement_terms(predictions, batch, total)
+            terms.update(enhancement)
+            tasks["se"] = list(enhancement)
         for task, routing in predictions.routing.items():
             terms[f"{task} balance"] = losses.load_balance_loss(routing, predictions.frames, total)
             terms[f"{task} z"] = losses.router_z_loss(routing, predictions.frames, total)
-        loss = sum(self.weight(name) * term for name, term in terms.items())
+        weighted = self.weighted(terms)
+        loss = sum(weighted.values())
         values = {name: term.detach() for name, term in {"loss": loss, **terms}.items()}
         values.update(routing_statistics(predictions.routing, predictions.frames, total))
-        if stage == sb.Stage.TRAIN:
+        if training:
+            if self.interference.due(self.step):
+                shares = {t: sum(weighted[n] for n in names) for t, names in tasks.items() if names}
+                added, measured = self.interference(shares, self.shared_parameters())
+                loss, values = loss + added, values | measured
             self.progress.add(values)
         else:
             self.validated.append(self.validation_rows(predictions, batch, values))
@@ -77,15 +87,29 @@ class MeritBrain(sb.Brain):
         """The network itself, also where DistributedDataParallel wraps it."""
         return getattr(self.modules.model, "module", self.modules.model)
 
-    def weight(self, name):
-        """The YAML's weight of a term of the loss."""
-        return getattr(self.hparams, name.split()[-1] + "_weight")
+    def weighted(self, terms):
+        """Each term of the loss under its weight, that of the YAML or a learnt one."""
+        learnt = self.modules.weighting(terms) if "weighting" in self.modules else {}
+        return {
+            name: learnt[name]
+            if name in learnt
+            else getattr(self.hparams, name.split()[-1] + "_weight") * term
+            for name, term in terms.items()
+        }
+
+    def shared_parameters(self):
+        """The weights of the encoder that train now; both tasks hear through them."""
+        return [p for p in self.model.encoder.parameters() if p.requires_grad]
 
     def on_fit_start(self):
         """Wraps, makes the optimizers and loads the checkpoint, as SpeechBrain does."""
         # DistributedDataParallel averages the gradients of what may train when it wraps, for ever
         self.model.encoder.freeze(False)
         self.progress = Progress()
+        self.interference = Interference(  # of systems with two tasks alone
+            getattr(self.hparams, "gradients", "sum"),
+            getattr(self.hparams, "gradient_cosine_steps", 0),
+        )
         self.checkpointer.add_recoverable("progress", self.progress, optional_load=True)
         super().on_fit_start()
         epoch = self.hparams.epoch_counter.current
@@ -134,6 +158,8 @@ class MeritBrain(sb.Brain):
         """Logs the stage; after validation, lowers the rates and keeps the best checkpoint."""
         if stage == sb.Stage.TRAIN:
             self.train_stats = self.progress.means()
+            if MEASURED in self.train_stats:
+                self.train_stats["gradient cosine"] /= self.train_stats.pop(MEASURED)
             return
         batches = processes.unshard(processes.gather(self.validated))
         stats = {

@@ -1,0 +1,1 @@
+"""Systems side by side: many runs from one file, and what they say about each other."""

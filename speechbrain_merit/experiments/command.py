@@ -1,0 +1,74 @@
+"""``experiments.py``: makes the runs of a plan, then tables, figures and page of what is there."""
+
+import argparse
+import re
+import sys
+
+from speechbrain_merit.errors import MeritError, SettingsError
+from speechbrain_merit.experiments.plan import read_plan
+from speechbrain_merit.experiments.schedule import make
+
+
+def main(arguments=None):
+    """Runs a command line; what a user can mend ends it in one line, a run that failed in 1."""
+    try:
+        sys.exit(run(arguments))
+    except MeritError as error:
+        print(f"experiments.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def run(arguments=None):
+    """The work of a command line; returns the exit code."""
+    options = parser().parse_args(arguments)
+    plan = read_plan(options.file, options.shared)
+    failed = {}
+    if not options.from_predictions:
+        failed = make(plan, share(plan, options.only), options.jobs)
+    for name, problem in failed.items():
+        print(f"{name}: {problem}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser("experiments.py", description="Systems side by side.")
+    made.add_argument("file", help="the YAML of the experiment")
+    made.add_argument("--shared", help="folder of corpora, noise and encoders, for <shared>")
+    made.add_argument("--only", metavar="I/N", help="job I of N: its share of the runs")
+    made.add_argument("--jobs", type=int, help="runs at a time; one a GPU, or one")
+    made.add_argument(
+        "--from_predictions",
+        type=lambda text: {"true": True, "false": False}[text.lower()],
+        default=False,
+        metavar="True",
+        help="train nothing: tables of the runs that are there",
+    )
+    return made
+
+
+def share(plan, only):
+    """The names of the runs of one job; a cascade stays with what it is made of.
+
+    Example
+    -------
+    >>> from speechbrain_merit.experiments.plan import Plan, Run
+    >>> runs = {n: Run(n, "c", None, 1, "", {}, {}) for n in "abc"}
+    >>> runs["d"] = Run("d", "c", None, 1, "", {}, {"a": "a"})
+    >>> share(Plan(None, "x", "", runs, [], []), "1/3")
+    ['a', 'd']
+    """
+    if only is None:
+        return list(plan.runs)
+    found = re.fullmatch(r"(\d+)/(\d+)", only)
+    job, jobs = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= job <= jobs:
+        raise SettingsError(f"--only is {only}: give I/N, as 1/3 for the first of three jobs.")
+    group = {}  # run → the first of those it belongs together with
+    for name, run in plan.runs.items():
+        members = {group.get(need, need) for need in run.needs.values()} | {name}
+        head = min(members, key=list(plan.runs).index)
+        group = {n: head if h in members else h for n, h in group.items()}
+        group |= {member: head for member in members}
+    heads = sorted({*group.values()}, key=list(plan.runs).index)
+    return [name for name in plan.runs if heads.index(group[name]) % jobs == job - 1]

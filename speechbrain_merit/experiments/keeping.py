@@ -1,0 +1,166 @@
+"""What outlasts a run: its YAML, learning curves and compressed predictions, of no machine.
+
+``experiments/NAME/runs/RUN/`` holds ``run.yaml`` (what the experiment asked for),
+``hyperparams.yaml`` (all that the run was made of), ``train_log.txt`` and
+``predictions.jsonl.xz``: enough to make every table again, and to see what it is of.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_merit.errors import PredictionsError, SettingsError
+from speechbrain_merit.evaluation.predictions import (
+    find_predictions,
+    read_predictions,
+    write_predictions,
+)
+from speechbrain_merit.experiments.plan import ROOT
+from speechbrain_merit.training.loggers import TRAIN_LOG
+from speechbrain_merit.training.settings import plain_values
+from speechbrain_merit.writing import write_text
+
+logger = get_logger(__name__)
+
+ASKED, HYPERPARAMS, KEPT = "run.yaml", "hyperparams.yaml", "predictions.jsonl.xz"
+#: Digits that are kept: what a score is known to is far less, and files stay small.
+SCORE_DIGITS, SHARE_DIGITS = 3, 4
+#: Keys that say how a run is made, not what: of another value it is the same run.
+HOW = ("n_jobs", "num_workers", "precision", "ckpt_interval_minutes")
+
+
+def asked(run):
+    """What ``run.yaml`` says: the run's own keys, and the plain values of its system's YAML."""
+    values = {k: v for k, v in plain_values(ROOT / run.hparams).items() if v is not None}
+    of = {"system": run.system, "corpus": run.corpus, "fold": run.fold, "seed": run.seed}
+    return {**of, "hparams": run.hparams, "keys": run.keys, "values": values}
+
+
+def check_kept(folder, run):
+    """Raises :class:`SettingsError` where a folder's run was asked for otherwise than now.
+
+    A key that one of the two does not have is no difference: the package has grown since.
+    """
+    path = folder / ASKED
+    if not path.is_file():
+        return
+    then, now = yaml.safe_load(path.read_text(encoding="utf-8")), asked(run)
+    if not isinstance(then, dict) or {*now} - {*then}:
+        raise SettingsError(f"{path} is broken: delete {folder} to make the run again.")
+    own = [k for k in ("system", "corpus", "fold", "seed", "hparams") if then[k] != now[k]]
+    if own:
+        raise SettingsError(f"{folder} holds another run: it differs in {', '.join(own)}.")
+    changed = [
+        k for k in {*then["keys"], *now["keys"]} if then["keys"].get(k) != now["keys"].get(k)
+    ]
+    laid_over = {*then["keys"], *now["keys"]}
+    both = ({*then["values"]} & {*now["values"]}) - laid_over
+    changed += [k for k in both if then["values"][k] != now["values"][k]]
+    changed = sorted({*changed} - {*HOW})
+    if changed:
+        raise SettingsError(
+            f"{folder} was made with another {', '.join(changed)}, and its predictions are of "
+            "that. Give the experiment another name, or delete the folder to make the run again."
+        )
+
+
+def is_finished(folder):
+    """Whether a folder holds a run's predictions, all of them; says what is wrong with others."""
+    if not (folder / KEPT).is_file():
+        return False
+    try:
+        for _ in read_predictions(folder / KEPT)[1]:
+            pass
+    except PredictionsError as error:
+        logger.warning(f"Not taken for finished: {error}")
+        return False
+    return (folder / ASKED).is_file()
+
+
+def keep(results, folder, run, plan):
+    """Keeps of a finished run what outlasts it.
+
+    Arguments
+    ---------
+    results : pathlib.Path
+        The folder that ``train.py`` filled.
+    folder : pathlib.Path
+        Where to.
+    run : Run
+        What was asked for.
+    plan : Plan
+        The experiment.
+    """
+    anywhere = Anywhere(plan, results)
+    hyperparams = anywhere.text((results / HYPERPARAMS).read_text(encoding="utf-8"))
+    write_text(folder / HYPERPARAMS, hyperparams)
+    log = results / TRAIN_LOG
+    if log.is_file():  # an unchanged cascade has none
+        write_text(folder / TRAIN_LOG, log.read_text(encoding="utf-8"))
+    header, rows = read_predictions(find_predictions(results / "evaluation"))
+    summary = {
+        key: anywhere.text(v) if isinstance(v, str) else v for key, v in header["summary"].items()
+    }
+    summary["command"] = f"python experiments.py {plan.file.name}"
+    header = {**header, "summary": summary}
+    write_predictions(folder / KEPT, header, map(shortened, rows))
+    write_text(folder / ASKED, yaml.safe_dump(asked(run), sort_keys=False, allow_unicode=True))
+
+
+class Anywhere:
+    """Takes the paths of this machine out of texts.
+
+    Example
+    -------
+    >>> from speechbrain_merit.experiments.plan import Plan
+    >>> plan = Plan(Path("x.yaml"), "x", "/data", {}, [], [])
+    >>> Anywhere(plan, Path("results/x")).text("noise: /data/noise")
+    'noise: <shared>/noise'
+    """
+
+    def __init__(self, plan, results):
+        places = {plan.shared: "<shared>", str(Path(plan.shared).resolve()): "<shared>"}
+        places |= {str(results.resolve().parent): "<runs>", str(results.parent): "<runs>"}
+        places |= {str(ROOT): ".", str(Path.cwd()): ".", str(Path.home()): "~"}
+        places |= {sys.prefix: "<python>"}
+        # the longest first: what lies in it would lose its head otherwise
+        known = {k: v for k, v in places.items() if len(k) > 2 and (os.sep in k)}
+        self.places = dict(sorted(known.items(), key=lambda item: -len(item[0])))
+
+    def text(self, text):
+        """The same text without them."""
+        for place, name in self.places.items():
+            text = text.replace(place, name)
+        return text
+
+
+def shortened(row):
+    """A row of predictions with the digits that mean something.
+
+    Example
+    -------
+    >>> row = {"probabilities": [0.66666, 0.33334], "scores": {"pesq": 1.23456, "stoi": None},
+    ...        "measured_snr_db": 5.00004, "experts": None, "experts_by_level": None}
+    >>> shortened(row)["probabilities"], shortened(row)["scores"]
+    ([0.6667, 0.3333], {'pesq': 1.235, 'stoi': None})
+    """
+    return {
+        **row,
+        "measured_snr_db": rounded(row["measured_snr_db"], SCORE_DIGITS),
+        "probabilities": rounded(row["probabilities"], SHARE_DIGITS),
+        "scores": rounded(row["scores"], SCORE_DIGITS),
+        "experts": rounded(row["experts"], SHARE_DIGITS),
+        "experts_by_level": rounded(row.get("experts_by_level"), SHARE_DIGITS),
+    }
+
+
+def rounded(value, digits):
+    """A nested value with its numbers rounded."""
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item, digits) for item in value]
+    return round(value, digits) if isinstance(value, float) else value

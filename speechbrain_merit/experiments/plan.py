@@ -1,0 +1,200 @@
+"""From the YAML of an experiment to its runs, each checked before the first one starts."""
+
+import difflib
+import itertools
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from speechbrain_merit.data.corpora import RECIPES
+from speechbrain_merit.data.text_keys import Numbers
+from speechbrain_merit.errors import SettingsError
+
+ROOT = RECIPES.parent
+KEYS = ("name", "shared", "keys", "corpora", "systems", "runs", "tables")
+TABLE_KEYS = ("title", "systems", "baselines", "corpus", "metrics", "conditions", "claims")
+REFERENCE = re.compile(r"<(\w+)>")
+
+
+class Run(NamedTuple):
+    """One training and its scoring.
+
+    ``system`` and ``corpus`` are names of the experiment's YAML, ``fold`` a number or None for the
+    fixed split, ``hparams`` the system's YAML, ``keys`` what is laid over it, with references
+    unresolved, and ``needs`` the runs whose folders these name, by system.
+    """
+
+    system: str
+    corpus: str
+    fold: int | None
+    seed: int
+    hparams: str
+    keys: dict
+    needs: dict
+
+    @property
+    def name(self):
+        """Of the run's folder."""
+        split = "" if self.fold is None else f"_fold{self.fold}"
+        return f"{self.system}_{self.corpus}{split}_{self.seed}"
+
+
+class Plan(NamedTuple):
+    """An experiment: its ``name``, ``runs`` by name in the order of their worth, ``tables``.
+
+    ``file`` is its YAML, ``shared`` what ``<shared>`` stands for, ``systems`` their names in order.
+    """
+
+    file: Path
+    name: str
+    shared: str
+    runs: dict
+    tables: list
+    systems: list
+
+
+def read_plan(path, shared=None):
+    """Reads the YAML of an experiment.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file. Its keys: ``name``; ``shared``, the folder of corpora, noise and encoders, which
+        ``<shared>`` stands for; ``keys`` of every run; ``corpora`` and ``systems``, each a name and
+        its own keys, a system's ``hparams`` among them; ``runs``, a list of products of
+        ``systems``, ``corpora``, ``folds`` and ``seeds``; ``tables``. In a system's keys ``<name>``
+        is the folder of another system's run on the same corpus, fold and seed.
+    shared : str, optional
+        In place of the file's.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    SettingsError
+        An unknown key, system, corpus or metric, or something missing; named.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Numbers)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} holds no keys: see recipes/RAVDESS/experiment.yaml.")
+    known(path, "key", content, KEYS)
+    missing = [key for key in ("name", "systems", "corpora", "runs") if not content.get(key)]
+    if missing:
+        raise SettingsError(f"{path} lacks {', '.join(missing)}.")
+    name = str(content["name"])
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise SettingsError(f"{path}: name {name!r} becomes a folder: letters, digits and _ . -")
+    runs = {}
+    for block in content["runs"]:
+        for run in product(path, content, block):
+            if run.name in runs:
+                raise SettingsError(f"{path}: the run {run.name} is there twice.")
+            runs[run.name] = run
+    for run in runs.values():
+        lacking = [need for need in run.needs.values() if need not in runs]
+        if lacking:
+            raise SettingsError(
+                f"{path}: {run.name} needs {', '.join(lacking)}, which runs does not list."
+            )
+    tables = [checked_table(path, table, content) for table in content.get("tables") or []]
+    place = shared or content.get("shared") or "."
+    refuse_circles(runs)
+    return Plan(path, name, str(place), runs, tables, list(content["systems"]))
+
+
+def product(path, content, block):
+    """The runs of one entry of ``runs``."""
+    known(path, "key of runs", block, ("systems", "corpora", "folds", "seeds"))
+    for axis in ("systems", "seeds"):
+        if not block.get(axis):
+            raise SettingsError(f"{path}: an entry of runs has no {axis}.")
+    corpora = block.get("corpora") or list(content["corpora"])
+    known(path, "system", block["systems"], content["systems"])
+    known(path, "corpus", corpora, content["corpora"])
+    # systems innermost: what is to be compared is there early, whenever time is up
+    axes = corpora, block["seeds"], block.get("folds") or [None], block["systems"]
+    for corpus, seed, fold, system in itertools.product(*axes):
+        keys = {**(content.get("keys") or {}), **content["corpora"][corpus]}
+        keys |= content["systems"][system] or {}
+        keys |= {"seed": seed} | ({} if fold is None else {"fold": fold})
+        hparams = keys.pop("hparams", None)
+        if hparams is None or not (ROOT / hparams).is_file():
+            raise SettingsError(f"{path}: {system}: hparams is {hparams}: there is no such YAML.")
+        others = sorted(references(keys) - {"shared"})
+        known(path, "system", others, content["systems"])
+        needs = {o: Run(o, corpus, fold, seed, "", {}, {}).name for o in others}
+        yield Run(system, corpus, fold, seed, hparams, keys, needs)
+
+
+def references(value):
+    """The names in ``<…>`` of a value, nested ones too.
+
+    Example
+    -------
+    >>> sorted(references({"enhancer": "<se_only>", "folders": ["<shared>/noise"]}))
+    ['se_only', 'shared']
+    """
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return set().union(*map(references, value))
+    return set(REFERENCE.findall(value)) if isinstance(value, str) else set()
+
+
+def resolve(value, folders):
+    """A value with each ``<name>`` replaced by its folder.
+
+    Example
+    -------
+    >>> resolve({"noise": "<shared>/noise"}, {"shared": "/data"})
+    {'noise': '/data/noise'}
+    """
+    if isinstance(value, dict):
+        return {key: resolve(item, folders) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolve(item, folders) for item in value]
+    if isinstance(value, str):
+        return REFERENCE.sub(lambda match: str(folders[match[1]]), value)
+    return value
+
+
+def refuse_circles(runs):
+    """Raises :class:`SettingsError` where runs (by name) need each other."""
+    done, waiting = set(), dict(runs)
+    while waiting:
+        ready = [name for name, run in waiting.items() if done.issuperset(run.needs.values())]
+        if not ready:
+            raise SettingsError(f"These runs need each other: {', '.join(waiting)}.")
+        done |= {waiting.pop(name).name for name in ready}
+
+
+def checked_table(path, table, content):
+    """An entry of ``tables``, its names known."""
+    from speechbrain_merit.experiments.results import METRICS
+
+    known(path, "key of tables", table, TABLE_KEYS)
+    known(path, "system", table["systems"] + (table.get("baselines") or []), content["systems"])
+    known(path, "corpus", [table["corpus"]], content["corpora"])
+    known(path, "metric", table["metrics"], METRICS)
+    return table
+
+
+def known(path, what, names, among):
+    """Raises :class:`SettingsError` for a name that is none of ``among``, with the nearest."""
+    for name in names:
+        if name not in among:
+            near = difflib.get_close_matches(str(name), list(map(str, among)), n=1)
+            hint = (
+                f"did you mean {near[0]}?" if near else f"known are {', '.join(map(str, among))}."
+            )
+            raise SettingsError(f"{path}: unknown {what} {name}; {hint}")
