@@ -84,17 +84,25 @@ def fingerprint(model):
     >>> before == fingerprint(merit)
     False
     """
-    parts = {"level": model.level, **dict(model.named_children())}
-    settings = {
-        name: [type(part).__name__, encoder_config(part) if name == "encoder" else part.config]
-        for name, part in parts.items()
-    }
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    settings = json.dumps(settings_of(model), sort_keys=True, default=str)
+    digest = hashlib.sha256(settings.encode())
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def settings_of(model):
+    """The class and the settings of each part of a network, by name; those of a cascade nested."""
+    parts = {"level": model.level, **dict(model.named_children())}
+    return {
+        name: [
+            type(part).__name__,
+            encoder_config(part) if name == "encoder" else part.config or settings_of(part),
+        ]
+        for name, part in parts.items()
+    }
 
 
 def summary(hparams, model):

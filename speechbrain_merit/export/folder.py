@@ -20,6 +20,7 @@ from speechbrain_merit.export.loading import CARD, FORMAT, HPARAMS, INTERFACE, L
 from speechbrain_merit.labels import label_encoder
 from speechbrain_merit.lobes.encoder_config import encoder_config
 from speechbrain_merit.lobes.hidden import Encoder
+from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.lobes.quantised import Int8Linear, quantise
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
@@ -207,10 +208,10 @@ def hyperparams(model, facts, wrapper=None):
     return YAML_HEAD + "\n".join([head, *blocks, *tail])
 
 
-def described(lobe, blocks):
+def described(lobe, blocks, within=""):
     """The YAML tag of a lobe and its arguments: its own ``config``, and its parts by reference.
 
-    Parts are added to ``blocks``.
+    Parts are added to ``blocks``; those of a network ``within`` another one have its name in front.
     """
     if isinstance(lobe, Encoder):
         return f"!apply:{ENCODER_FACTORY}", encoder_config(lobe)
@@ -220,8 +221,9 @@ def described(lobe, blocks):
         if name in arguments or name == "self" or not hasattr(lobe, name):
             continue
         if part is not None:
-            place = HEAD_OF_ATTRIBUTES if name == "attributes" else name
-            blocks.append(block(place, *described(part, blocks)))
+            place = within + (HEAD_OF_ATTRIBUTES if name == "attributes" else name)
+            inner = f"{place}_" if isinstance(part, Merit) else ""
+            blocks.append(block(place, *described(part, blocks, inner)))
             part = Reference(place)
         arguments[name] = part
     return f"!new:{cls.__module__}.{cls.__qualname__}", arguments

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.lobes.exported_encoder import exported_encoder, folder_of
 from speechbrain_merit.lobes.mel import Layers, MelHidden
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.lobes.whisper import WhisperHidden
@@ -29,7 +30,8 @@ def build_encoder(source, freeze=True, normalise=None):
     ---------
     source : str
         ``mini`` (a small one from random weights, trained with the rest), or a Hugging Face name
-        or local folder of a WavLM, HuBERT, wav2vec 2.0 or Whisper model.
+        or local folder of a WavLM, HuBERT, wav2vec 2.0 or Whisper model; or a finished run or
+        pretrained folder of this package, whose encoder is taken.
     freeze : bool
         Start frozen; :meth:`Encoder.freeze` changes it later. ``mini`` is never frozen.
     normalise : bool, optional
@@ -53,6 +55,11 @@ def build_encoder(source, freeze=True, normalise=None):
     """
     if source == "mini":
         return MelHidden(Layers(MINI))
+    own = folder_of(source)
+    if own is not None:
+        encoder = exported_encoder(own)
+        encoder.freeze(freeze)
+        return encoder
     hint = "Give mini, a Hugging Face name such as microsoft/wavlm-large, or a local folder."
     try:
         config = AutoConfig.from_pretrained(source)

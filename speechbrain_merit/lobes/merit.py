@@ -91,6 +91,11 @@ class Merit(nn.Module):
         return tuple(task for task in TASKS if any(head is not None for head in heads[task]))
 
     @property
+    def encoders(self):
+        """The encoders that train, or will."""
+        return [self.encoder]
+
+    @property
     def n_experts(self):
         """The size of the pool of experts; None where there is none."""
         return self.integration.config.get("n_experts")
@@ -100,6 +105,16 @@ class Merit(nn.Module):
         wavs, factor = self.level(wavs, lengths)
         hidden = self.encoder(wavs, lengths)
         return (wavs, factor), hidden, self.encoder.frame_lengths(wavs, lengths)
+
+    def standardise(self, batches):
+        """Starts the LayerNorms over the hidden states from batches of noisy training data.
+
+        Arguments
+        ---------
+        batches : iterable
+            Pairs of waves (B, S) and relative lengths (B) or None.
+        """
+        self.integration.standardise(self.hear(*batch)[1:] for batch in batches)
 
     def forward(self, wavs, lengths=None, tasks=None):
         """Hears noisy waves (B, S) of relative lengths (B); see :class:`MeritOutput`."""

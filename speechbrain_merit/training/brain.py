@@ -104,7 +104,8 @@ class MeritBrain(sb.Brain):
     def on_fit_start(self):
         """Wraps, makes the optimizers and loads the checkpoint, as SpeechBrain does."""
         # DistributedDataParallel averages the gradients of what may train when it wraps, for ever
-        self.model.encoder.freeze(False)
+        for encoder in self.model.encoders:
+            encoder.freeze(False)
         self.progress = Progress()
         self.interference = Interference(  # of systems with two tasks alone
             getattr(self.hparams, "gradients", "sum"),
@@ -122,7 +123,8 @@ class MeritBrain(sb.Brain):
             # so that dropout after an interrupt is what it would have been without
             apart = SEEDS_OF_A_PROCESS * processes.rank()
             self.progress.begin(self.hparams.seed + epoch + apart)
-            self.model.encoder.freeze(epoch < self.hparams.unfreeze_epoch)
+            for encoder in self.model.encoders:
+                encoder.freeze(epoch < self.hparams.unfreeze_epoch)
         else:
             self.validated = []
 
@@ -227,8 +229,8 @@ class MeritBrain(sb.Brain):
             collate_fn=PaddedBatch,
         )
         batches = -(-self.hparams.standardise_utterances // self.hparams.test_batch_size)
-        self.model.integration.standardise(
-            self.model.hear(*batch.to(self.device).mixture)[1:] for batch in islice(loader, batches)
+        self.model.standardise(
+            tuple(batch.to(self.device).mixture) for batch in islice(loader, batches)
         )
 
     def init_optimizers(self):
@@ -238,19 +240,23 @@ class MeritBrain(sb.Brain):
         """
         model = self.model
         parts = {"opt_class": list(self.modules.parameters())}
-        if model.encoder.trained:
-            parts["encoder_opt_class"] = list(model.encoder.parameters())
+        pretrained = [encoder for encoder in model.encoders if encoder.trained]
+        if pretrained:
+            parts["encoder_opt_class"] = [p for e in pretrained for p in e.parameters()]
         own = {id(p) for name, part in parts.items() if name != "opt_class" for p in part}
         parts["opt_class"] = [p for p in parts["opt_class"] if id(p) not in own]
         self.optimizers_dict = {}
         for name, parameters in parts.items():
-            optimizer = getattr(self.hparams, name)([p for p in parameters if p.requires_grad])
+            training = [p for p in parameters if p.requires_grad]
+            if not training:  # an unchanged cascade
+                continue
+            optimizer = getattr(self.hparams, name)(training)
             self.optimizers_dict[name] = optimizer
             self.checkpointer.add_recoverable(name.replace("opt_class", "optimizer"), optimizer)
 
     def freeze_optimizers(self, optimizers):
         """Leaves the encoder's optimizer out while the encoder is frozen."""
-        if self.model.encoder.frozen:
+        if all(encoder.frozen for encoder in self.model.encoders):
             return {name: o for name, o in optimizers.items() if name != "encoder_opt_class"}
         return optimizers
 

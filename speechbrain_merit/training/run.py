@@ -7,6 +7,7 @@ from pathlib import Path
 import speechbrain as sb
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.distributed import if_main_process, run_on_main
+from torch.utils.data import DataLoader
 
 from speechbrain_merit.data.datasets import datasets, prepare
 from speechbrain_merit.data.pipeline import batches_by_duration
@@ -29,6 +30,7 @@ from speechbrain_merit.training.settings import (
     user_errors,
     write_hyperparams,
 )
+from speechbrain_merit.training.starting import start_from
 from speechbrain_merit.writing import whole
 
 
@@ -83,11 +85,16 @@ def train(arguments, corpus=None, script=None):
     loader = {"num_workers": hparams["num_workers"]}
     valid_batches = whole_batches(len(valid_set), hparams["test_batch_size"])
     valid_batches = processes.shard(valid_batches, processes.rank(), processes.count())
+    if not any(p.requires_grad for p in brain.model.parameters()):  # an unchanged cascade
+        train_set, brain.hparams.epoch_counter.limit = DataLoader([]), 1
+        batches = {}
+    else:
+        batches = training_batches(brain, train_set, hparams)
     brain.fit(
         brain.hparams.epoch_counter,
         train_set,
         valid_set,
-        train_loader_kwargs={**training_batches(brain, train_set, hparams), **loader},
+        train_loader_kwargs={**batches, **loader},
         valid_loader_kwargs={"batch_sampler": valid_batches, **loader},
     )
     brain.on_evaluate_start(max_key="score")
@@ -124,9 +131,14 @@ def start(brain, train_set, hparams):
     """What is done once, before the first epoch: heads, level and LayerNorms take their start."""
     if hparams.get("heads_folder") is not None:
         start_heads(brain.model, hparams["heads_folder"], hparams["labels"])
+    if hparams.get("start_from") is not None:
+        names = hparams["labels"], hparams["attributes"]
+        start_from(brain.model, hparams["start_from"], *names)
+        return  # its LayerNorms have taken up their statistics, and trained on
     if "level" in hparams:
         hparams["level"].fit(train_set, hparams["test_batch_size"], hparams["num_workers"])
-    brain.standardise(train_set)
+    if hparams.get("classifier") is None:  # that of a cascade may be a trained one
+        brain.standardise(train_set)
 
 
 def training_batches(brain, train_set, hparams):

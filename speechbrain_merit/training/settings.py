@@ -16,6 +16,7 @@ from speechbrain_merit.data.text_keys import from_command_line, read_yaml, stays
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.training.literal import parts, settle
 from speechbrain_merit.training.loggers import TRAIN_LOG
+from speechbrain_merit.training.starting import with_start
 from speechbrain_merit.training.values import check_values
 from speechbrain_merit.writing import write_text
 
@@ -81,7 +82,7 @@ def parse(arguments, corpus=None, lay_over=True):
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)
-    return hparams_file, run_opts, overrides
+    return hparams_file, run_opts, with_start(overrides, plain_values(hparams_file))
 
 
 def find_yaml(name, folders):

@@ -24,7 +24,8 @@ from speechbrain_merit.training import scoring
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.settings import load, parse
 
-SYSTEMS = ["merit", "dense_merit", "weighted_sum", "ser_only", "se_only"]
+SINGLE = {"ser_only": "ser", "ser_weighted_sum": "ser", "se_only": "se", "se_weighted_sum": "se"}
+SYSTEMS = ["merit", "dense_merit", "weighted_sum", *SINGLE]
 LABELS = ["angry", "sad", "happy", "neutral"]
 RATE = 16000
 
@@ -133,13 +134,13 @@ def test_every_system_loads_with_every_corpus(system, name, tmp_path):
     )
     hparams = load(hparams_file, overrides)
     assert hparams["system"] == system and hparams["corpus"] == name
-    wanted = {"ser_only": ("ser",), "se_only": ("se",)}.get(system, ("se", "ser"))
+    wanted = (SINGLE[system],) if system in SINGLE else ("se", "ser")
     assert hparams["model"].tasks == wanted
     logits = hparams["model"].eval()(torch.randn(1, 8000)).logits
     assert logits is None or logits.shape == (1, len(hparams["labels"]))
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", [*SYSTEMS, "cascade"])
 def test_every_key_of_a_system_is_used(system, repo_root):
     text = (repo_root / "hparams" / f"{system}.yaml").read_text()
     keys = [key.value for key, _ in yaml.compose(text).value]
