@@ -29,8 +29,7 @@ class Progress:
     """
 
     def __init__(self):
-        self.loaded = None
-        self.begin(seed=0)
+        self.sums, self.steps, self.chance, self.loaded = {}, 0, None, None
 
     def begin(self, seed):
         """Starts an epoch, or takes up the one that a checkpoint was saved in."""
