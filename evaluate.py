@@ -19,13 +19,10 @@ On the test split of another corpus, in a folder of its own; and a pretrained fo
 import logging
 import sys
 
-from speechbrain_merit.errors import MeritError
+from speechbrain_merit.errors import ends_in_a_line
 from speechbrain_merit.training.scoring import score
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(name)s - %(message)s")
-    try:
+    with ends_in_a_line("evaluate.py"):
         score(sys.argv[1:])
-    except MeritError as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -18,9 +18,9 @@ VERSION = re.search(
 REQUIRED = [
     "speechbrain>=1.1.2,<1.2",  # its Brain and Pretrained are taken from the inside
     "sentencepiece>=0.2",  # SpeechBrain imports it
-    # A pair: torchaudio's wheel is linked against the torch of its own release and fails to import
-    # beside another one.
-    "torch>=2.11,<2.12",
+    # torchaudio's wheels up to 2.10 fail to import beside another torch than that of their release;
+    # 2.11, its last one, is linked against what later torches keep.
+    "torch>=2.11,<2.16",
     "torchaudio>=2.11,<2.12",
     "transformers>=5,<6",  # hidden states, masks and Whisper's encoder are taken from its internals
     "safetensors>=0.4.3",

@@ -4,6 +4,14 @@
 the program and keeps its traceback.
 """
 
+import contextlib
+import errno
+import sys
+
+#: What a machine refuses to write, whatever program asks: a full disk, a quota, a limit on the size
+#: of files, a disk that turned read-only. Any other OSError may be a fault of the program.
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
 
 class MeritError(ValueError):
     """Something the user can mend; the message says what and what to do next.
@@ -47,3 +55,36 @@ class UnreadableError(ReleasedError):
 
 class ConvertError(ReleasedError):
     """A released checkpoint cannot be converted: files, keys, names, places."""
+
+
+@contextlib.contextmanager
+def ends_in_a_line(command):
+    """Ends a command in one line where its user can mend what went wrong; faults pass through.
+
+    Arguments
+    ---------
+    command : str
+        Its name, with which the line begins.
+
+    Example
+    -------
+    >>> with ends_in_a_line("train.py"):
+    ...     raise OSError(errno.ENOSPC, "No space left on device", "save/log.txt")
+    Traceback (most recent call last):
+      ...
+    SystemExit: 2
+    """
+    try:
+        yield
+    except MeritError as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        print(
+            f"{command}: cannot write: {error}. Make room, and give the same command again: it "
+            "goes on where it was.",
+            file=sys.stderr,
+        )
+        sys.exit(MeritError.exit_code)

@@ -34,10 +34,31 @@ def whole(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        yield partial
-        os.replace(partial, path)
+        with named(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def named(path):
+    """Names a file in an error of the system that names none, such as that of a full disk.
+
+    Example
+    -------
+    >>> with named("save/note.txt"):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+      ...
+    OSError: [Errno 28] No space left on device: 'save/note.txt'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def write_text(path, text, errors="strict"):

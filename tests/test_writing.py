@@ -1,5 +1,7 @@
 """Files are there whole or not at all."""
 
+import errno
+
 import pytest
 
 from speechbrain_merit import writing
@@ -26,6 +28,13 @@ def test_a_block_that_fails_half_way_leaves_nothing(tmp_path):
         partial.write_text("half")
         raise OSError("disk full")
     assert list((tmp_path / "x").iterdir()) == []
+
+
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path):
+    path = tmp_path / "metrics.json"
+    with pytest.raises(OSError) as raised, whole(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.errno == errno.ENOSPC and str(path) in str(raised.value)
 
 
 def test_a_name_of_the_longest_length_can_be_written(tmp_path):

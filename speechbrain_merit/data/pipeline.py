@@ -1,5 +1,7 @@
 """SpeechBrain datasets of mixtures: one for training, one for scoring under named conditions."""
 
+from collections.abc import Mapping
+
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import DynamicBatchSampler
@@ -95,20 +97,47 @@ def fixed_set(entries, encoder, mixer, conditions, attributes=()):
     DynamicItemDataset
         ``data[id]`` holds ``utterance``, ``noise_set`` and ``asked_snr_db``, both None for clean.
     """
-    items = {
-        f"{name}|{noise_set}|{snr_db}": {
-            **entry,
-            "row": entry,
-            "utterance": name,
-            "noise_set": noise_set,
-            "asked_snr_db": snr_db,
-        }
-        for noise_set, snr_db in conditions
-        for name, entry in sorted(entries.items(), key=lambda item: -item[1]["duration"])
-    }
+    items = Crossed(entries, conditions)
     mixture = mixture_step(mixer, "utterance", "wav", "noise_set", "asked_snr_db")
     steps = [mixture, *label_steps(encoder, attributes)]
     return DynamicItemDataset(items, steps, keys(attributes))
+
+
+class Crossed(Mapping):
+    """Every utterance under every condition, longest first: id → item, made when it is asked for.
+
+    Large test sets under many conditions are hundreds of thousands of items.
+
+    Example
+    -------
+    >>> items = Crossed({"a": {"duration": 1.0}}, [(None, None), ("street", 5)])
+    >>> list(items), items["a|street|5"]["asked_snr_db"]
+    (['a|None|None', 'a|street|5'], 5)
+    """
+
+    def __init__(self, entries, conditions):
+        self.entries = entries
+        names = sorted(entries, key=lambda name: -entries[name]["duration"])
+        self.places = {
+            f"{name}|{noise_set}|{snr_db}": (name, noise_set, snr_db)
+            for noise_set, snr_db in conditions
+            for name in names
+        }
+
+    def __getitem__(self, key):
+        """The item of an id."""
+        name, noise_set, snr_db = self.places[key]
+        row = self.entries[name]
+        about = {"utterance": name, "noise_set": noise_set, "asked_snr_db": snr_db}
+        return {**row, "row": row, **about}
+
+    def __iter__(self):
+        """The ids."""
+        return iter(self.places)
+
+    def __len__(self):
+        """The number of items."""
+        return len(self.places)
 
 
 def keys(attributes):

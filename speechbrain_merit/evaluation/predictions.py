@@ -18,7 +18,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.errors import PredictionsError
 from speechbrain_merit.evaluation.rows import check_header, check_row
-from speechbrain_merit.writing import whole
+from speechbrain_merit.writing import named, whole
 
 logger = get_logger(__name__)
 
@@ -173,8 +173,9 @@ def resume(path, header, batches):
 
 def begin(path, header):
     """Begins a file anew, without rows; returns their number, 0."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(_line(header))
+    with named(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(_line(header))
     return 0
 
 
@@ -186,16 +187,13 @@ def append(path, header, rows):
     PredictionsError
         A row holds what it should not, such as NaN where training diverged.
     """
-    with open(path, "ab") as file:
-        for row in rows:
-            try:
-                check_row(row, header)
-            except ValueError as error:
-                raise PredictionsError(
-                    f"{row.get('id')}: {error}. Has training diverged?"
-                ) from error
+    for row in rows:
+        try:
+            check_row(row, header)
+        except ValueError as error:
+            raise PredictionsError(f"{row.get('id')}: {error}. Has training diverged?") from error
+        with named(path), open(path, "ab") as file:  # named: what fails in rows is of another file
             file.write(_line(row))
-            file.flush()
 
 
 def differences(header, other):

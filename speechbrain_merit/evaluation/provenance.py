@@ -42,7 +42,9 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
         head of the report says.
     """
     names = [test_set.data_ids[index] for batch in batches for index in batch]
-    entries = [test_set.data[name] for name in names]
+    noise_sets, snrs = {}, {}  # in order of appearance
+    for entry in map(test_set.data.__getitem__, names):
+        noise_sets[entry["noise_set"]] = snrs[entry["asked_snr_db"]] = None
     keys = ("test_seed", "test_band_limit", "test_batch_size", "n_examples")
     sources = [str(hparams[key]) for key in ("data_folder", "noise_test_folders", "noise_folder")]
     found = {
@@ -54,8 +56,8 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
         "checkpoint": checkpoint,
         "model": fingerprint(model),
         "settings": {
-            "noise_sets": _occurring(entries, "noise_set"),
-            "test_snrs": _occurring(entries, "asked_snr_db"),
+            "noise_sets": [name for name in noise_sets if name is not None],
+            "test_snrs": [snr_db for snr_db in snrs if snr_db is not None],
             **{key: hparams[key] for key in keys},
             "device": torch.device(device).type,
             "temperature": hparams.get("temperature", 1.0),
@@ -114,8 +116,3 @@ def summary(hparams, model):
     names = ("system", "corpus", "encoder", "seed", "number_of_epochs", "test_seed")
     command = "python " + shlex.join(sys.argv)
     return {**{name: hparams[name] for name in names}, **counts, "command": command}
-
-
-def _occurring(entries, key):
-    """The values of a key in order of appearance, None left out."""
-    return list(dict.fromkeys(e[key] for e in entries if e[key] is not None))

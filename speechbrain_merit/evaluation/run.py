@@ -338,18 +338,16 @@ def example_ids(test_set, batches, labels, n_examples):
     They are spread over the conditions and emotions of what is scored, the same on every run.
     """
     names = sorted(test_set.data_ids[index] for batch in batches for index in batch)
-    entries = [(name, test_set.data[name]) for name in names]
-    conditions = {
-        (entry["asked_snr_db"], entry["noise_set"])
-        for _, entry in entries
-        if entry["noise_set"] is not None
-    }
+    entries = map(test_set.data.__getitem__, names)
+    conditions = {(entry["asked_snr_db"], entry["noise_set"]) for entry in entries}
+    conditions -= {(None, None)}
     conditions = sorted(conditions)
     step = max(1, len(conditions) // max(1, n_examples))
     chosen, used = [], set()
     for index in range(n_examples if conditions else 0):
         snr_db, noise_set = conditions[index * step % len(conditions)]
-        for name, entry in entries:
+        for name in names:
+            entry = test_set.data[name]
             if (
                 (entry["asked_snr_db"], entry["noise_set"]) == (snr_db, noise_set)
                 and (not labels or entry["emo"] == labels[index % len(labels)])

@@ -7,6 +7,7 @@ plain table of tensors and load without executing anything.
 """
 
 import copy
+import errno
 import inspect
 import shutil
 import uuid
@@ -121,7 +122,8 @@ def write_pretrained(
         try:
             torch.save(stored(model.state_dict(), precision), partial / WEIGHTS)
         except RuntimeError as error:  # what torch's writer makes of a full disk
-            raise OSError(f"{folder}: cannot be written, is the disk full? {error}") from error
+            said = f"{folder}: cannot be written, is the disk full? {error}"
+            raise OSError(errno.ENOSPC, said) from error
         (partial / HPARAMS).write_text(text, encoding="utf-8")
         label_encoder(list(labels)).save(partial / LABELS)
         (partial / INTERFACE).write_text(INTERFACE_TEXT, encoding="utf-8")

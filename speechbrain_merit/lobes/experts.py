@@ -47,15 +47,19 @@ class Expert(nn.Sequential):
 
     @torch.no_grad()
     def factorised(self, rank):
-        """A smaller expert of this trained one: its first layer's best approximation of a rank."""
-        first, *rest = self
-        left, sizes, right = torch.linalg.svd(first.weight, full_matrices=False)
-        smaller = Expert(first.in_features, first.out_features, rest[-1].out_features, rank)
+        """A smaller expert of this trained one: its first layer's best approximation of a rank.
+
+        Of an expert that is of low rank already, the best one of what its two layers make together.
+        """
+        *first, _, last = self
+        weight = first[-1].weight if len(first) == 1 else first[1].weight @ first[0].weight
+        left, sizes, right = torch.linalg.svd(weight, full_matrices=False)
+        smaller = Expert(weight.shape[1], weight.shape[0], last.out_features, rank)
         smaller[0].weight.copy_(right[:rank])
         smaller[1].weight.copy_(left[:, :rank] * sizes[:rank])
-        smaller[1].bias.copy_(first.bias)
-        smaller[-1].load_state_dict(rest[-1].state_dict())
-        return smaller.to(first.weight.device)
+        smaller[1].bias.copy_(first[-1].bias)
+        smaller[-1].load_state_dict(last.state_dict())
+        return smaller.to(weight.device)
 
 
 class ExpertPool(nn.Module):

@@ -1,5 +1,6 @@
 """Between a command line and HyperPyYAML: paths and labels go through as the text that they are."""
 
+import io
 import re
 from pathlib import Path
 
@@ -45,6 +46,34 @@ def settle(hparams_file, overrides):
         if found is not None or key in overrides:
             settled[key] = quoted(found, key, referred=f"<{key}>" in text)
     return settled
+
+
+def without_mappings(hparams_file, overrides):
+    """A YAML to read from, in which mappings that the overrides give anew are empty.
+
+    HyperPyYAML would add what is given to what stands there: noise sets that a run was trained
+    with, say, to those that it is to be scored on.
+
+    Arguments
+    ---------
+    hparams_file : str or Path
+        The YAML.
+    overrides : dict
+        What is laid over it.
+
+    Returns
+    -------
+    io.StringIO
+        With the ``name`` of the file, beside which HyperPyYAML looks for what is included.
+    """
+    text = Path(hparams_file).read_text(encoding="utf-8")
+    given = [node for key, node in yaml.compose(text).value if key.value in overrides]
+    for node in reversed(given):
+        if node.tag == "tag:yaml.org,2002:map":
+            text = text[: node.start_mark.index] + "{}\n" + text[node.end_mark.index :]
+    stream = io.StringIO(text)
+    stream.name = str(hparams_file)
+    return stream
 
 
 def _misread(key, node):

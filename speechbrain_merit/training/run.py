@@ -9,9 +9,9 @@ from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import DataLoader
 
-from speechbrain_merit.data.datasets import datasets, prepare
+from speechbrain_merit.data.datasets import datasets
 from speechbrain_merit.data.pipeline import batches_by_duration
-from speechbrain_merit.errors import MeritError, SettingsError
+from speechbrain_merit.errors import SettingsError, ends_in_a_line
 from speechbrain_merit.evaluation.run import evaluate, whole_batches
 from speechbrain_merit.export.loading import LABELS
 from speechbrain_merit.labels import label_encoder
@@ -23,6 +23,7 @@ from speechbrain_merit.training.finished import (
     kept_temperature,
 )
 from speechbrain_merit.training.heads import start_heads
+from speechbrain_merit.training.same_data import prepare_alike
 from speechbrain_merit.training.settings import (
     load,
     parse,
@@ -44,11 +45,8 @@ def main(script, corpus=None):
     corpus : str, optional
         Where the command line names none: the folder of the recipe that the script is of.
     """
-    try:
+    with ends_in_a_line(Path(script).name):
         run(sys.argv[1:], corpus, script)
-    except MeritError as error:
-        print(f"{Path(script).name}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
 
 
 def run(arguments, corpus=None, script=None):
@@ -70,8 +68,8 @@ def train(arguments, corpus=None, script=None):
         # before anything is written: another process could meet its own run's new file
         run_on_main(refuse_changes, [hparams_file, overrides, hparams])
         make_folder(hparams, script)
+        run_on_main(prepare_alike, [hparams])
         run_on_main(write_hyperparams, [hparams_file, overrides, hparams["output_folder"]])
-        run_on_main(prepare, [hparams])
         train_set, valid_set, test_set = datasets(hparams)
 
     brain = MeritBrain(

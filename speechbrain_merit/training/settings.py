@@ -14,7 +14,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_merit.data.corpora import RECIPES, SPLITS, as_text, find_corpora, overlay
 from speechbrain_merit.data.text_keys import from_command_line, read_yaml, stays_text
 from speechbrain_merit.errors import MeritError, SettingsError
-from speechbrain_merit.training.literal import parts, settle
+from speechbrain_merit.training.literal import parts, settle, without_mappings
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.starting import with_start
 from speechbrain_merit.training.values import check_values
@@ -39,6 +39,8 @@ RUNNING_KEYS = {
     "test_batch_size",
     "n_examples",
 }
+#: Where the data lie. They may have been moved: `same_data` sees to it that they are the same.
+PLACES = {"data_folder", "noise_folder", "noise_train_folder", "noise_valid_folder", "rir_folder"}
 
 
 @contextlib.contextmanager
@@ -173,8 +175,8 @@ def plain_values(path):
 def load(hparams_file, overrides):
     """Builds everything that the YAML names."""
     check_values(plain_values(hparams_file), overrides)
-    with open(hparams_file, encoding="utf-8") as file:
-        return load_hyperpyyaml(file, settle(hparams_file, overrides))
+    file = without_mappings(hparams_file, overrides)
+    return load_hyperpyyaml(file, settle(hparams_file, overrides))
 
 
 def load_finished(folder, arguments=(), others=()):
@@ -205,7 +207,7 @@ def load_finished(folder, arguments=(), others=()):
 def refuse_changes(hparams_file, overrides, hparams):
     """Raises :class:`SettingsError` where a run would resume from one of another configuration.
 
-    Its folder may have been moved, and it may get more epochs than it had.
+    Its folder and its data may have been moved, and it may get more epochs than it had.
     """
     earlier = Path(hparams["output_folder"]) / "hyperparams.yaml"
     if not earlier.is_file() or not any(Path(hparams["save_folder"]).glob("CKPT*")):
@@ -213,6 +215,8 @@ def refuse_changes(hparams_file, overrides, hparams):
     refuse_old(earlier.parent)
     was = plain_values(earlier) or {}
     as_then = {**overrides, "output_folder": was.get("output_folder", hparams["output_folder"])}
+    moved = {key for key in PLACES if was.get(key) and hparams.get(key)}
+    as_then |= {key: was[key] for key in moved}
     epochs, had = hparams["number_of_epochs"], was.get("number_of_epochs")
     more = isinstance(had, int) and epochs > had
     if more:
@@ -271,8 +275,8 @@ def is_here(name):
 
 def resolved(hparams_file, overrides):
     """The text of a YAML with its references resolved and the user's values in it."""
-    with open(hparams_file, encoding="utf-8") as file:
-        return resolve_references(file, settle(hparams_file, overrides)).getvalue()
+    file = without_mappings(hparams_file, overrides)
+    return resolve_references(file, settle(hparams_file, overrides)).getvalue()
 
 
 def write_hyperparams(hparams_file, overrides, folder):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import agree
 
-from speechbrain_merit.lobes.experts import ExpertPool
+from speechbrain_merit.lobes.experts import Expert, ExpertPool
 from speechbrain_merit.lobes.routing import Router, Routing
 
 WIDTH, OUT = 5, 3
@@ -131,3 +131,19 @@ def test_top_one_output_is_that_of_the_chosen_expert_alone(mode):
     output = pool(frames, {"se": routing})["se"]
     chosen = [pool.experts[e](f) for f, e in zip(frames, routing.experts.flatten().tolist())]
     agree(output, torch.stack(chosen))
+
+
+@pytest.mark.parametrize("rank", [2, 5])
+def test_an_expert_of_low_rank_is_factorised_as_the_full_one_it_stands_for(rank):
+    torch.manual_seed(0)
+    low = Expert(12, 9, OUT, rank=5)
+    full = Expert(12, 9, OUT)
+    with torch.no_grad():
+        full[0].weight.copy_(low[1].weight @ low[0].weight)
+        full[0].bias.copy_(low[1].bias)
+    full[-1].load_state_dict(low[-1].state_dict())
+    frames, smaller = torch.randn(40, 12), low.factorised(rank)
+    assert [tuple(p.shape) for p in smaller.parameters()][:3] == [(rank, 12), (9, rank), (9,)]
+    torch.testing.assert_close(smaller(frames), full.factorised(rank)(frames))
+    if rank == 5:  # all of it
+        torch.testing.assert_close(smaller(frames), low(frames))

@@ -13,7 +13,7 @@ from several import killed
 from several import processes as started
 
 from speechbrain_merit import writing
-from speechbrain_merit.errors import MeritError
+from speechbrain_merit.errors import MeritError, ends_in_a_line
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.training import checkpoints, scoring
@@ -108,6 +108,31 @@ def test_a_full_disk_ends_with_a_word_and_leaves_the_checkpoints_as_they_were(tw
     assert checkpointer.find_checkpoint() == second
 
 
+@pytest.mark.parametrize("size", [2_000, 20_000])  # in the predictions; in what is made of them
+def test_a_disk_that_fills_while_scoring_ends_it_with_a_word(
+    size,
+    trained,  # noqa: F811
+    tmp_path,
+    capsys,
+):
+    run = copy_of(trained, tmp_path / "run")
+    shutil.rmtree(run / "evaluation")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.raises(SystemExit) as stop, ends_in_a_line("evaluate.py"):
+            scoring.score([str(run), "--device", "cpu"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2
+    assert "evaluate.py: cannot write: [Errno 27]" in said and "Make room" in said
+    assert str(run / "evaluation") in said
+    scoring.score([str(run), "--device", "cpu"])
+    metrics = [json.loads((r / "evaluation" / "metrics.json").read_text()) for r in (run, trained)]
+    assert metrics[0] == metrics[1]
+
+
 # A run and its folder
 
 
@@ -180,8 +205,60 @@ def test_a_moved_run_as_it_was_is_scored_and_not_trained(trained, corpus, tmp_pa
     assert read_curves(moved / "train_log.txt") == read_curves(trained / "train_log.txt")
 
 
+def of(corpus):  # noqa: F811
+    """The recipe stays where it is when the recordings move."""
+    return "--corpus", str(corpus / "My-Corpus")
+
+
+def test_a_run_whose_data_moved_goes_on_as_one_whose_did_not(
+    trained,  # noqa: F811
+    corpus,  # noqa: F811
+    tmp_path,
+):
+    stayed, moved = (copy_of(trained, tmp_path / name) for name in ("stayed", "moved"))
+    elsewhere = copy_of(corpus, tmp_path / "elsewhere")
+    more = ["--number_of_epochs", "3", "--skip_test", "True"]
+    recipe.run(arguments(corpus, stayed, *more))
+    recipe.run(arguments(elsewhere, moved, *of(corpus), *more))
+    curves = [read_curves(run / "train_log.txt") for run in (stayed, moved)]
+    assert curves[0] == curves[1] and len(curves[0]) == 3
+    assert str(elsewhere / "speech") in (moved / "hyperparams.yaml").read_text()
+    weights, expected = final_weights(moved), final_weights(stayed)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_a_run_does_not_go_on_with_other_recordings_however_often_it_is_tried(
+    trained,  # noqa: F811
+    corpus,  # noqa: F811
+    tmp_path,
+):
+    run = copy_of(trained, tmp_path / "run")
+    elsewhere = copy_of(corpus, tmp_path / "elsewhere")
+    next((elsewhere / "speech").glob("train_sad_*.wav")).unlink()
+    for _ in range(2):  # the first try has written the new manifests
+        with pytest.raises(MeritError, match="other recordings.*: train.json would change"):
+            recipe.run(arguments(elsewhere, run, *of(corpus)))
+    assert str(elsewhere) not in (run / "hyperparams.yaml").read_text()
+    recipe.run(arguments(corpus, run))  # those it began with are back
+
+
+def test_a_run_from_before_this_record_is_held_to_its_manifests(trained, corpus, tmp_path):  # noqa: F811
+    run = copy_of(trained, tmp_path / "run")
+    (run / "save" / "heard.json").unlink()
+    elsewhere = copy_of(corpus, tmp_path / "elsewhere")
+    shutil.copy(elsewhere / "noise" / "train" / "a.wav", elsewhere / "noise" / "train" / "b.wav")
+    with pytest.raises(MeritError, match="noise_train.json would change"):
+        recipe.run(arguments(elsewhere, run, *of(corpus)))
+
+
 @pytest.mark.parametrize(
-    "change", [["--number_of_epochs", "1"], ["--valid_seed", "5"], ["--lr", "0.002"]]
+    "change",
+    [
+        ["--rir_folder", "noise"],
+        ["--number_of_epochs", "1"],
+        ["--valid_seed", "5"],
+        ["--lr", "0.002"],
+    ],
 )
 def test_other_changes_are_refused_in_a_moved_run_too(change, trained, corpus, tmp_path):  # noqa: F811
     moved = copy_of(trained, tmp_path / "moved")

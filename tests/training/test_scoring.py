@@ -1,5 +1,7 @@
 """A pretrained folder is scored as the run that made it."""
 
+import shutil
+
 import pytest
 
 from speechbrain_merit.errors import MeritError
@@ -33,3 +35,10 @@ def test_what_it_cannot_be_scored_on_is_named(corpus, trained, tmp_path):  # noq
         score([str(trained / "pretrained"), *words, "--speed", "2"])
     with pytest.raises(MeritError, match="neither a corpus"):
         score([str(trained / "pretrained"), *words, "--corpus", "Nowhere"])
+
+
+def test_noise_that_is_given_takes_the_place_of_the_run_s_own(corpus, trained, tmp_path):  # noqa: F811
+    run = shutil.copytree(trained, tmp_path / "run")
+    noise = f"{{hall: {corpus / 'noise' / 'valid'}}}"
+    rows = score([str(run), "--device", "cpu", "--noise_test_folders", noise])
+    assert [row["noise_set"] for row in rows] == [None, "hall"]

@@ -13,7 +13,14 @@ from speechbrain_merit.data.corpora import as_text, data_root
 from speechbrain_merit.data.text_keys import folders_by_name
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.training.literal import settle
-from speechbrain_merit.training.settings import blocks, load, parse, plain_values, user_errors
+from speechbrain_merit.training.settings import (
+    blocks,
+    load,
+    parse,
+    plain_values,
+    resolved,
+    user_errors,
+)
 
 PATHS = "data_folder output_folder noise_folder noise_train_folder rir_folder encoder".split()
 #: What a folder may be called: anything but NUL and /.
@@ -204,3 +211,15 @@ def test_a_folder_whose_name_is_in_braces(tmp_path):
     assert arrives("--data_folder", str(folder))["data_folder"] == str(folder)
     assert data_root({"corpus": "RAVDESS", "data_folder": str(folder)}) == str(folder)
     assert Path("{x: y}").exists() is False
+
+
+@pytest.mark.parametrize("written", ["{seen: /a, unseen: /b}  # two", "\n  seen: /a\n  unseen: /b"])
+def test_a_mapping_that_is_given_replaces_the_one_that_is_there(written, tmp_path):
+    path = tmp_path / "hyperparams.yaml"
+    path.write_text(f"seed: 1\nnoise_test_folders: {written}\nn_jobs: 3\nlast: !ref <n_jobs>\n")
+    given = {"noise_test_folders": {"street": "/c"}}
+    hparams = load(path, given)
+    assert hparams == {"seed": 1, **given, "n_jobs": 3, "last": 3}
+    assert yaml.safe_load(resolved(path, given))["noise_test_folders"] == {"street": "/c"}
+    both = {"seen": "/a", "unseen": "/b"}
+    assert load(path, {"seed": 2})["noise_test_folders"] == both
