@@ -18,9 +18,9 @@ VERSION = re.search(
 REQUIRED = [
     "speechbrain>=1.1.2,<1.2",  # its Brain and Pretrained are taken from the inside
     "sentencepiece>=0.2",  # SpeechBrain imports it
-    # torchaudio's wheels up to 2.10 fail to import beside another torch than that of their release;
-    # 2.11, its last one, is linked against what later torches keep.
-    "torch>=2.11,<2.16",
+    # torchaudio 2.11 is its last release. It goes with a later torch as long as both are built with
+    # the same CUDA, 13.0, and refuses to be imported beside 2.15, which has 13.2.
+    "torch>=2.11,<2.15",
     "torchaudio>=2.11,<2.12",
     "transformers>=5,<6",  # hidden states, masks and Whisper's encoder are taken from its internals
     "safetensors>=0.4.3",

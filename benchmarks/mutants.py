@@ -12,7 +12,9 @@ was caught is kept in the journal and not run again while module and tests stay 
 import argparse
 import difflib
 import hashlib
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -23,6 +25,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
@@ -80,25 +83,33 @@ def copy_checkout(folder):
 def passes(folder, module, seconds):
     """Whether the tests of a module pass in a folder, in so many seconds."""
     paths = [f"{PACKAGE}/{module}", *(f"tests/{name}" for name in TARGETS[module])]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *paths],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path_of(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        return process.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
+    process = multiprocessing.get_context("fork").Process(target=test, args=(folder, paths))
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return False
+        process.join()
+    return process.exitcode == 0
 
 
-def path_of(folder):
-    """The search path for modules, the folder first."""
-    return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+def test(folder, paths):
+    """Runs tests in a process of its own and ends it with pytest's exit code."""
+    os.setsid()  # so that what the tests start can be ended with them
+    os.chdir(folder)
+    with open(os.devnull, "w") as nothing:
+        for stream in (1, 2):
+            os.dup2(nothing.fileno(), stream)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    sys.path.insert(0, str(folder))
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *paths]))
+
+
+def preload():
+    """Imports what all tests do, but for the package: each of them is a fork of this process."""
+    sys.dont_write_bytecode = True
+    for name in ("torch", "speechbrain", "transformers", "scipy.signal", "sklearn", "hypothesis"):
+        importlib.import_module(name)
+    assert PACKAGE not in sys.modules
 
 
 def change(before, after):
@@ -130,6 +141,7 @@ def main():
     lines = options.journal.read_text().splitlines() if options.journal.exists() else []
     known = {tuple(entry["mutant"]): entry for entry in map(json.loads, lines)}
     print(f"{len(sample)} of {len(every)} mutants", flush=True)
+    preload()
     survived, sound = [], set()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -28,12 +28,12 @@ for module in list(sys.modules.values()):
         module.__file__ = speechbrain.__file__
 
 
-FUZZ_CASES = 60  # of each surface in a plain run: some seconds
+FUZZ_CASES = 60  # of each fuzz test in a plain run: some seconds
 
 
 def pytest_addoption(parser):
-    """``--cases N``: how many cases each fuzz test generates."""
-    parser.addoption("--cases", type=int, default=None, help="cases of each fuzz test")
+    """``--cases N``: how many cases are generated of each surface that is fuzzed."""
+    parser.addoption("--cases", type=int, default=None, help="cases of each surface")
 
 
 def pytest_configure(config):

@@ -153,7 +153,8 @@ def test_torch_may_be_newer_than_torchaudio_whose_last_wheel_fits_it(metadata, p
     bounds = {Requirement(r).name: Requirement(r).specifier for r in metadata["install_requires"]}
     for version in ("2.10.0", "2.11.0", "2.12.0"):
         assert bounds["torchaudio"].contains(version) == (version == "2.11.0")
-    assert bounds["torch"].contains("2.11.0") and not bounds["torch"].contains("2.10.0")
+    for version, fits in (("2.10.0", False), ("2.11.0", True), ("2.14.1", True), ("2.15.0", False)):
+        assert bounds["torch"].contains(version) == fits
 
 
 def test_the_pythons_named_are_those_allowed(metadata):

@@ -1,9 +1,11 @@
 """What the fuzz tests share: damage to files, a limit on time, and what counts as an answer."""
 
 import contextlib
+import math
 import signal
 from pathlib import Path
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from speechbrain_merit.errors import MeritError
@@ -51,6 +53,12 @@ def early(marked, length, head=64):
     """Damage, where marked moved into the first bytes of a file of some length."""
     share = min(1.0, head / max(length, 1))
     return [(kind, place * share if mark else place, n) for (kind, place, n), mark in marked]
+
+
+def shared(n_tests):
+    """The settings of one of n tests of a surface: in a long run they share its cases."""
+    plain = settings.get_profile("plain").max_examples
+    return settings(max_examples=max(plain, math.ceil(settings.default.max_examples / n_tests)))
 
 
 @contextlib.contextmanager

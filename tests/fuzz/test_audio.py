@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from hypothesis import given
-from surfaces import EARLY, answers, damaged, early
+from surfaces import EARLY, answers, damaged, early, shared
 
 from speechbrain_merit.audio.files import AudioReader
 from speechbrain_merit.audio.headers import inspect_header
@@ -46,6 +46,7 @@ def room(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@shared(len(FORMATS))
 @given(marked=EARLY)
 def test_a_damaged_recording_is_heard_or_named(name, room, marked):
     form, subtype, _ = FORMATS[name]

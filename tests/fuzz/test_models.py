@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from surfaces import DAMAGES, answers, damaged
+from surfaces import DAMAGES, answers, damaged, shared
 from tiny import tiny_merit
 
 from speechbrain_merit.evaluation.predictions import (
@@ -31,6 +31,7 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.parametrize("file", FILES)
+@shared(len(FILES))
 @given(damages=DAMAGES)
 def test_a_damaged_model_is_loaded_or_named(exported, tmp_path_factory, file, damages):
     folder = tmp_path_factory.mktemp("damaged") / "model"
