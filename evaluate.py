@@ -4,7 +4,7 @@
 > python evaluate.py results/merit/MiniMERIT/1234
 
 The run's hyperparams.yaml and best checkpoint are read. Keys can be changed:
---test_snrs "[-10, 20]" --noise_test_folders "{street: /path/to/street}".
+--test_snrs "[-10, 20]" --noise_test_folders "{street: /path/to/street}", in place of the run's.
 
 Each utterance is a row of evaluation/predictions.jsonl as soon as it is scored. The same command
 after an interrupt goes on where it was; after a complete scoring it scores anew. Tables, figures
