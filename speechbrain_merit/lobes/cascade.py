@@ -114,7 +114,7 @@ class Cascade(nn.Module):
             return self.enhancer(wavs, lengths, ("se",))
 
     def forward(self, wavs, lengths=None, tasks=None):
-        """Hears noisy waves (B, S) of relative lengths (B); see :class:`~speechbrain_merit.lobes.merit.MeritOutput`.
+        """Hears noisy waves (B, S) of relative lengths (B); gives what Merit does, a MeritOutput.
 
         ``routing`` is that of a part that is training, whose experts the loss keeps in use;
         otherwise empty: two pools are not one.

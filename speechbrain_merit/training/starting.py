@@ -104,7 +104,7 @@ def classifier_part(source, labels, attributes, form, otherwise):
         The fresh one.
     """
     if source is None:
-        if form != "matched":
+        if form in ("unchanged", "together"):
             raise SettingsError(
                 f"--classifier is missing: a {form} cascade takes a trained one, a finished run of "
                 "hparams/ser_only.yaml, say."
