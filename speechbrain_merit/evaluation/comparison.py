@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
     ``relative`` is (a − b) / b, with its 95 % interval ``low`` to ``high`` and the ``p`` of no
     difference. None where it cannot be told: b is not above 0 in all resamples, or there are fewer
-    than three speakers; then ``reason`` says why.
+    than three speakers; then ``reason`` says why. ``freedom``: degrees of freedom of the speakers.
     """
 
     a: float
@@ -42,6 +42,7 @@ class Change(NamedTuple):
     high: float | None
     p: float | None
     reason: str | None
+    freedom: float
 
 
 def f1_macro_cells(truth, predicted, n_classes):
@@ -179,16 +180,17 @@ def compare(a, b, score, draws, seed=0):
     whole_a, whole_b = (float(np.mean([score(c.sum(axis=0)) for c in s])) for s in (a, b))
     if draws.freedom <= 1:
         few = f"{len(draws.sizes)} speakers do not tell how speakers differ"
-        return Change(whole_a, whole_b, *[None] * 4, few)
+        return Change(whole_a, whole_b, *[None] * 4, few, draws.freedom)
     many_a, many_b = (np.mean([score(draws.weights @ c) for c in s], axis=0) for s in (a, b))
     p = permutation_p(a, b, score, draws, seed)
     if not (whole_b > 0 and (many_b > 0).all()):
-        return Change(whole_a, whole_b, None, None, None, p, "what it is relative to may be 0")
+        reason = "what it is relative to may be 0"
+        return Change(whole_a, whole_b, None, None, None, p, reason, draws.freedom)
     relative = (whole_a - whole_b) / whole_b
     tail = 100 * (1 - LEVEL) / 2
     ends = np.percentile((many_a - many_b) / many_b, [tail, 100 - tail])
     low, high = relative + (ends - relative) * draws.widening()
-    return Change(whole_a, whole_b, relative, float(low), float(high), p, None)
+    return Change(whole_a, whole_b, relative, float(low), float(high), p, None, draws.freedom)
 
 
 def permutation_p(a, b, score, draws, seed=0):

@@ -6,7 +6,8 @@ import sys
 
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.experiments.plan import read_plan
-from speechbrain_merit.experiments.schedule import make
+from speechbrain_merit.experiments.schedule import Places, make
+from speechbrain_merit.experiments.summary import summarise
 
 
 def main(arguments=None):
@@ -22,11 +23,14 @@ def run(arguments=None):
     """The work of a command line; returns the exit code."""
     options = parser().parse_args(arguments)
     plan = read_plan(options.file, options.shared)
-    failed = {}
+    places, failed = Places(plan), {}
     if not options.from_predictions:
         failed = make(plan, share(plan, options.only), options.jobs)
+    for line in summarise(plan, places):
+        print(line)
+    print((places.folder / "tables.md").read_text(encoding="utf-8"))
     for name, problem in failed.items():
-        print(f"{name}: {problem}", file=sys.stderr)
+        print(f"{name} failed: {problem}", file=sys.stderr)
     return 1 if failed else 0
 
 

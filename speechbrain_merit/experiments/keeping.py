@@ -19,13 +19,14 @@ from speechbrain_merit.evaluation.predictions import (
     write_predictions,
 )
 from speechbrain_merit.experiments.plan import ROOT
+from speechbrain_merit.experiments.results import KEPT
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.settings import plain_values
 from speechbrain_merit.writing import write_text
 
 logger = get_logger(__name__)
 
-ASKED, HYPERPARAMS, KEPT = "run.yaml", "hyperparams.yaml", "predictions.jsonl.xz"
+ASKED, HYPERPARAMS = "run.yaml", "hyperparams.yaml"
 #: Digits that are kept: what a score is known to is far less, and files stay small.
 SCORE_DIGITS, SHARE_DIGITS = 3, 4
 #: Keys that say how a run is made, not what: of another value it is the same run.
@@ -116,8 +117,8 @@ class Anywhere:
     Example
     -------
     >>> from speechbrain_merit.experiments.plan import Plan
-    >>> plan = Plan(Path("x.yaml"), "x", "/data", {}, [], [])
-    >>> Anywhere(plan, Path("results/x")).text("noise: /data/noise")
+    >>> plan = Plan(Path("x.yaml"), "x", "/my/data", {}, [], [])
+    >>> Anywhere(plan, Path("results/x")).text("noise: /my/data/noise")
     'noise: <shared>/noise'
     """
 
@@ -127,7 +128,8 @@ class Anywhere:
         places |= {str(ROOT): ".", str(Path.cwd()): ".", str(Path.home()): "~"}
         places |= {sys.prefix: "<python>"}
         # the longest first: what lies in it would lose its head otherwise
-        known = {k: v for k, v in places.items() if len(k) > 2 and (os.sep in k)}
+        # a bare name, "." or "/" may stand for something else
+        known = {k: v for k, v in places.items() if os.sep in k and k.strip(f".{os.sep}")}
         self.places = dict(sorted(known.items(), key=lambda item: -len(item[0])))
 
     def text(self, text):

@@ -11,10 +11,12 @@ import yaml
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.text_keys import Numbers
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.experiments.results import METRICS
 
 ROOT = RECIPES.parent
 KEYS = ("name", "shared", "keys", "corpora", "systems", "runs", "tables")
 TABLE_KEYS = ("title", "systems", "baselines", "corpus", "metrics", "conditions", "claims")
+TABLE_KEYS += ("folds",)
 REFERENCE = re.compile(r"<(\w+)>")
 
 
@@ -180,8 +182,6 @@ def refuse_circles(runs):
 
 def checked_table(path, table, content):
     """An entry of ``tables``, its names known."""
-    from speechbrain_merit.experiments.results import METRICS
-
     known(path, "key of tables", table, TABLE_KEYS)
     known(path, "system", table["systems"] + (table.get("baselines") or []), content["systems"])
     known(path, "corpus", [table["corpus"]], content["corpora"])

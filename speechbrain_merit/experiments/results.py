@@ -1,10 +1,167 @@
-"""The rows of finished runs as what a comparison is made of."""
+"""The rows of finished runs as what a comparison is made of: utterances under a condition."""
 
-#: Name → how it is written, its decimals, and whether more is better.
+from typing import NamedTuple
+
+import numpy as np
+
+from speechbrain_merit.errors import PredictionsError
+from speechbrain_merit.evaluation import comparison
+from speechbrain_merit.evaluation.predictions import read_predictions
+
+KEPT = "predictions.jsonl.xz"  # in the folder that keeps a run
+
+
+class Metric(NamedTuple):
+    """How a metric is written, its decimals, and the score of an utterance's row, but of F1."""
+
+    title: str
+    decimals: int
+    value: object
+
+
+def gain(key):
+    """Of an enhancement score, the output's minus the input's."""
+    return lambda scores: scores[key] - scores[f"{key}_noisy"]
+
+
+#: What a table may show; more is better in each.
 METRICS = {
-    "f1_macro": ("F1-macro", 3, True),
-    "pesq": ("PESQ", 2, True),
-    "stoi": ("STOI", 3, True),
-    "si_sdr_gain": ("gain in SI-SDR (dB)", 1, True),
-    "ssnr_gain": ("gain in segmental SNR (dB)", 2, True),
+    "f1_macro": Metric("F1-macro", 3, None),
+    "pesq": Metric("PESQ", 2, lambda scores: scores["pesq"]),
+    "stoi": Metric("STOI", 3, lambda scores: scores["stoi"]),
+    "si_sdr_gain": Metric("gain in SI-SDR (dB)", 2, gain("si_sdr")),
+    "ssnr_gain": Metric("gain in segmental SNR (dB)", 2, gain("ssnr")),
 }
+
+
+class Heard(NamedTuple):
+    """What a system made of an utterance: its ``speaker``, and ``values`` by metric.
+
+    Of F1-macro the value is a pair of true and predicted class, or None without an emotion head.
+    """
+
+    speaker: str
+    values: dict
+
+
+def heard(row, labels):
+    """The :class:`Heard` of a row of predictions."""
+    scores, values = row["scores"], {}
+    for name, metric in METRICS.items():
+        if name == "f1_macro":
+            answers = row["probabilities"]
+            pair = answers and (labels.index(row["label"]), int(np.argmax(answers)))
+            values[name] = pair or None
+        else:
+            try:
+                values[name] = metric.value(scores)
+            except TypeError:  # no enhancement head, or no score: of silence, or against itself
+                values[name] = None
+    return Heard(row["speaker"], values)
+
+
+class Results:
+    """What the finished runs of a table's systems say.
+
+    Arguments
+    ---------
+    plan : Plan
+        The experiment.
+    table : dict
+        One of its ``tables``.
+    folder : callable
+        From a run's name to the folder that keeps it.
+
+    Attributes
+    ----------
+    systems : dict
+        System → seed → condition → utterance → :class:`Heard`. The folds of a seed are one: each
+        speaker is tested in one of them.
+    missing : list of str
+        Runs of the table that are not there.
+    problems : dict
+        Run → what is wrong with its predictions.
+    """
+
+    def __init__(self, plan, table, folder):
+        wanted = {*table["systems"], *table.get("baselines", ())}
+        folds = table.get("folds", "all")
+        self.systems, self.missing, self.problems, self.labels = {}, [], {}, None
+        for name, run in plan.runs.items():
+            if run.system not in wanted or run.corpus != table["corpus"]:
+                continue
+            if (run.fold is None) != (folds == "fixed"):
+                continue
+            if not (folder(name) / KEPT).is_file():
+                self.missing.append(name)
+                continue
+            try:
+                self.add(run, folder(name) / KEPT)
+            except PredictionsError as error:
+                self.problems[name] = str(error)
+
+    def add(self, run, path):
+        """Takes up the predictions of a run, all or none."""
+        header, rows = read_predictions(path)
+        if self.labels not in (None, header["labels"]):
+            raise PredictionsError(f"{path} has other labels than the runs before it.")
+        self.labels = header["labels"]
+        found = {}
+        for row in rows:
+            condition = row["noise_set"], row["snr_db"]
+            found.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])
+        seeds = self.systems.setdefault(run.system, {})
+        conditions = seeds.setdefault(run.seed, {})
+        for condition, utterances in found.items():
+            known = conditions.setdefault(condition, {})
+            twice = {*known} & {*utterances}
+            if twice:
+                raise PredictionsError(f"{path}: {min(twice)} was tested in another fold too.")
+            known |= utterances
+
+    def seeds(self, system, condition, metric):
+        """Utterance → :class:`Heard` of each seed, of those that have a metric's values."""
+        seeds = self.systems.get(system, {}).values()
+        found = [conditions.get(condition, {}) for conditions in seeds]
+        return [
+            {name: one for name, one in utterances.items() if one.values[metric] is not None}
+            for utterances in found
+            if any(one.values[metric] is not None for one in utterances.values())
+        ]
+
+    def scores(self, system, condition, metric):
+        """The score of each seed of a system: a list, empty where it has none."""
+        score = SCORES[metric]
+        return [
+            float(score(self.cells(utterances, sorted(utterances), metric).sum(axis=0)))
+            for utterances in self.seeds(system, condition, metric)
+        ]
+
+    def cells(self, utterances, names, metric):
+        """The cells (n, K) of utterances, see `comparison`."""
+        values = [utterances[name].values[metric] for name in names]
+        if metric == "f1_macro":
+            return comparison.f1_macro_cells(*zip(*values), len(self.labels))
+        return comparison.mean_cells(values)
+
+    def compare(self, system, baseline, condition, metric):
+        """How a system differs from a baseline, on the utterances that all their seeds tested.
+
+        Returns
+        -------
+        Change or None
+            None where one of the two has no such score, or they share no utterance.
+        """
+        ours = self.seeds(system, condition, metric)
+        theirs = self.seeds(baseline, condition, metric)
+        if not ours or not theirs:
+            return None
+        names = sorted(set.intersection(*map(set, ours + theirs)))
+        if not names:
+            return None
+        draws = comparison.Draws([ours[0][name].speaker for name in names])
+        a, b = ([self.cells(u, names, metric) for u in side] for side in (ours, theirs))
+        return comparison.compare(a, b, SCORES[metric], draws)
+
+
+SCORES = {name: comparison.f1_macro if name == "f1_macro" else comparison.mean for name in METRICS}

@@ -46,9 +46,11 @@ def exported_encoder(folder):
 
     Plain.add_multi_constructor(
         "!",
-        lambda loader, _, node: loader.construct_mapping(node, deep=True)
-        if isinstance(node, yaml.MappingNode)
-        else None,
+        lambda loader, _, node: (
+            loader.construct_mapping(node, deep=True)
+            if isinstance(node, yaml.MappingNode)
+            else None
+        ),
     )
     content = yaml.load((folder / "hyperparams.yaml").read_text(encoding="utf-8"), Loader=Plain)
     if not isinstance(content.get("encoder"), dict):

@@ -1,0 +1,193 @@
+"""The tables of an experiment in Markdown, and their places in RESULTS.md."""
+
+import re
+
+import numpy as np
+from scipy.stats import t as student
+
+from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.evaluation.comparison import LEVEL, holm
+from speechbrain_merit.experiments.results import METRICS
+from speechbrain_merit.writing import write_text
+
+ABSENT = "–"
+POWER = 0.8
+MARKS = "<!-- {} {} -->", "<!-- end -->"
+
+
+def number(value, decimals):
+    """A number with a true minus.
+
+    Example
+    -------
+    >>> number(-1.26, 1), number(None, 1)
+    ('−1.3', '–')
+    """
+    if value is None:
+        return ABSENT
+    text = f"{value:.{decimals}f}"
+    zero = not float(text)
+    return text.replace("-", "" if zero else "−")
+
+
+def named(condition):
+    """A condition as a column's title.
+
+    Example
+    -------
+    >>> named(("unseen", -5)), named((None, None))
+    ('unseen, −5 dB', 'clean')
+    """
+    noise_set, snr_db = condition
+    return "clean" if noise_set is None else f"{noise_set}, {number(snr_db, 0)} dB"
+
+
+def markdown(header, rows):
+    """A table of Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def conditions_of(table):
+    """The conditions of a table: pairs of noise set and SNR; ``clean`` is (None, None)."""
+    return [(None, None) if c == "clean" else tuple(c) for c in table["conditions"]]
+
+
+def scores_table(results, table, metric):
+    """Systems against conditions: the mean over the seeds ± their standard deviation."""
+    rows, conditions = [], conditions_of(table)
+    for system in table["systems"]:
+        cells = [results.scores(system, condition, metric) for condition in conditions]
+        if any(cells):
+            rows.append([system, *(mean_and_deviation(c, metric) for c in cells)])
+    if not rows:
+        return ""
+    return markdown([METRICS[metric].title, *map(named, conditions)], rows)
+
+
+def mean_and_deviation(scores, metric):
+    """Mean ± standard deviation over seeds; of one seed the score alone.
+
+    Example
+    -------
+    >>> mean_and_deviation([0.5, 0.7], "f1_macro"), mean_and_deviation([0.5], "f1_macro")
+    ('0.600 ± 0.141', '0.500')
+    """
+    if not scores:
+        return ABSENT
+    decimals = METRICS[metric].decimals
+    text = number(float(np.mean(scores)), decimals)
+    return text if len(scores) == 1 else f"{text} ± {number(np.std(scores, ddof=1), decimals)}"
+
+
+def comparisons_table(results, table):
+    """Each system against each baseline under the conditions of the claims.
+
+    Columns: both scores, the relative change with its 95 % interval, p by permutation, p after
+    Holm's correction over this table, and the smallest change that four of five tests of this
+    design would find.
+    """
+    found = []
+    for condition in [tuple(c) for c in table.get("claims") or []]:
+        for metric in table["metrics"]:
+            for baseline in table.get("baselines") or []:
+                for system in table["systems"]:
+                    change = system != baseline and results.compare(
+                        system, baseline, condition, metric
+                    )
+                    if change:
+                        found.append((metric, condition, system, baseline, change))
+    if not found:
+        return ""
+    corrected = holm([change.p for *_, change in found])
+    rows = []
+    for (metric, condition, system, baseline, change), p in zip(found, corrected):
+        decimals = METRICS[metric].decimals
+        rows.append(
+            [
+                f"{METRICS[metric].title}, {named(condition)}",
+                *(system, number(change.a, decimals), baseline, number(change.b, decimals)),
+                relative(change),
+                number(change.p, 3),
+                number(p, 3),
+                detectable(change),
+            ]
+        )
+    header = ["", "system", "", "against", "", "change [95 %]", "p", "p (Holm)", "detectable"]
+    return markdown(header, rows)
+
+
+def relative(change):
+    """A relative change in percent, with its interval."""
+    if change.relative is None:
+        return f"{ABSENT} ({change.reason})"
+    ends = ", ".join(signed(100 * end) for end in (change.low, change.high))
+    return f"{signed(100 * change.relative)} % [{ends}]"
+
+
+def signed(value):
+    """A number with its sign and one decimal.
+
+    Example
+    -------
+    >>> signed(3.14), signed(-3.14), signed(0.0)
+    ('+3.1', '−3.1', '0.0')
+    """
+    text = number(value, 1)
+    return text if text.startswith("−") or not float(text) else f"+{text}"
+
+
+def detectable(change):
+    """The smallest relative change that a test of this design finds with a chance of 80 %.
+
+    The half-width of the interval is t(.975) standard errors; t(.975) + t(.8) are needed.
+    """
+    if change.relative is None:
+        return ABSENT
+    freedom = change.freedom
+    quantiles = [student.ppf(q, freedom) for q in ((1 + LEVEL) / 2, POWER)]
+    half = (change.high - change.low) / 2
+    return f"{number(100 * half * sum(quantiles) / quantiles[0], 1)} %"
+
+
+def all_tables(results, table):
+    """Everything that one entry of ``tables`` asks for, as text."""
+    parts = [scores_table(results, table, metric) for metric in table["metrics"]]
+    parts.append(comparisons_table(results, table))
+    if results.missing or results.problems:
+        lacking = [*results.missing, *results.problems]
+        parts.append(f"Not there yet: {len(lacking)} runs ({', '.join(lacking)}).\n")
+    return "\n".join(part for part in parts if part)
+
+
+def put(path, name, tables):
+    """Writes tables between their marks in a document.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        RESULTS.md; where there is none, nothing is written.
+    name : str
+        Of the experiment.
+    tables : dict
+        Title → text. The marks are ``<!-- NAME TITLE -->`` and ``<!-- end -->``.
+
+    Raises
+    ------
+    SettingsError
+        A mark has no end, or names a table that is not there.
+    """
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(rf"<!-- {re.escape(name)} (.*?) -->", text)
+    for title in found:
+        if title not in tables:
+            raise SettingsError(f"{path} has a place for {title!r}, which {name} has no table of.")
+        begin, end = MARKS[0].format(name, title), MARKS[1]
+        head, _, rest = text.partition(begin)
+        old, closed, tail = rest.partition(end)
+        if not closed or "<!--" in old:
+            raise SettingsError(f"{path}: after {begin} there is no {end}.")
+        text = f"{head}{begin}\n{tables[title]}{end}{tail}"
+    write_text(path, text)

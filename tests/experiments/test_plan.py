@@ -1,0 +1,108 @@
+"""From the YAML of an experiment to its runs: what is unknown, missing or double is named."""
+
+import pytest
+import yaml
+
+from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.experiments.command import share
+from speechbrain_merit.experiments.plan import ROOT, read_plan
+from speechbrain_merit.experiments.schedule import Places, command_of
+from speechbrain_merit.training.settings import check_keys, load, parse
+from tests.experiments.made_up import CONTENT, write_plan
+
+
+def test_runs_are_products_in_an_order_that_compares_early(tmp_path):
+    plan = read_plan(write_plan(tmp_path))
+    assert list(plan.runs)[:4] == [
+        "merit_Tiny_fold1_1",
+        "se_only_Tiny_fold1_1",
+        "cascade_Tiny_fold1_1",
+        "merit_Tiny_fold2_1",
+    ]
+    assert len(plan.runs) == 3 * 2 * 2
+    assert plan.runs["cascade_Tiny_fold2_1"].needs == {"se_only": "se_only_Tiny_fold2_1"}
+
+
+def test_a_command_names_folders_for_references(tmp_path):
+    plan = read_plan(write_plan(tmp_path), shared="/corpora")
+    run = plan.runs["cascade_Tiny_fold1_2"]
+    command = command_of(plan, run, Places(plan).results / run.name)
+    assert "--enhancer=results/experiments/trial/se_only_Tiny_fold1_2" in command
+    assert "--encoder=/corpora/encoder" in command
+    assert "--fold=1" in command and "--seed=2" in command
+    assert f"--output_folder=results/experiments/trial/{run.name}" in command
+
+
+def change(**changes):
+    """A plan's content with changes deep in it."""
+    content = yaml.safe_load(yaml.safe_dump(CONTENT))
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place = content
+        for step in way:
+            place = place[int(step) if isinstance(place, list) else step]
+        place[int(last) if isinstance(place, list) else last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"runs__0__systems": ["merti"]}, "unknown system merti; did you mean merit"),
+        ({"runs__0__corpora": ["Tony"]}, "unknown corpus Tony; did you mean Tiny"),
+        ({"tables__0__metrics": ["f1"]}, "unknown metric f1; did you mean f1_macro|known are"),
+        ({"tables__0__baselines": ["naive"]}, "unknown system naive; known are cascade"),
+        ({"runs__0__seeds": []}, "an entry of runs has no seeds"),
+        ({"systems__merit": {"hparams": "hparams/none.yaml"}}, "there is no such YAML"),
+        ({"systems__cascade__enhancer": "<se>"}, "unknown system se; known are"),
+        ({"runs": CONTENT["runs"] * 2}, "the run merit_Tiny_fold1_1 is there twice"),
+        ({"runs__0__systems": ["cascade"]}, "needs se_only_Tiny_fold1_1, which runs does not"),
+        ({"systems__se_only__start_from": "<cascade>"}, "need each other"),
+        ({"nmae": "x"}, "unknown key nmae; did you mean name"),
+        ({"name": "a/b"}, "becomes a folder"),
+        ({"systems": None}, "lacks systems"),
+    ],
+)
+def test_what_cannot_be_is_named(tmp_path, changes, message):
+    with pytest.raises(SettingsError, match=message):
+        read_plan(write_plan(tmp_path, **change(**changes)))
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "just text"])
+def test_a_file_that_is_no_plan_is_named(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(SettingsError, match="x.yaml"):
+        read_plan(tmp_path / "x.yaml")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_plan(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 7])
+def test_jobs_share_all_runs_and_keep_together_what_needs_each_other(tmp_path, jobs):
+    plan = read_plan(write_plan(tmp_path))
+    shares = [share(plan, f"{job}/{jobs}") for job in range(1, jobs + 1)]
+    assert sorted(name for names in shares for name in names) == sorted(plan.runs)
+    for names in shares:
+        assert all({*plan.runs[name].needs.values()} <= {*names} for name in names)
+
+
+@pytest.mark.parametrize("only", ["0/3", "4/3", "1", "a/b", "1/0"])
+def test_a_job_that_is_none_is_named(tmp_path, only):
+    with pytest.raises(SettingsError, match="give I/N"):
+        share(read_plan(write_plan(tmp_path)), only)
+
+
+def test_the_experiments_of_the_repository_ask_for_keys_that_there_are(repo_root, monkeypatch):
+    monkeypatch.chdir(repo_root)
+    plans = sorted(ROOT.glob("recipes/*/experiment*.yaml"))
+    assert plans
+    for path in plans:
+        plan = read_plan(path)
+        of_each_system = {run.system: run for run in plan.runs.values()}
+        assert {*of_each_system} == {*plan.systems}, "a system without a run"
+        for run in of_each_system.values():
+            command = command_of(plan, run, Places(plan).results / run.name)
+            hparams_file, _, overrides = parse([*command[2:], "--encoder=mini"])
+            check_keys(hparams_file, overrides)
+            if run.hparams != "hparams/cascade.yaml":  # its parts are not there yet
+                load(hparams_file, overrides)
