@@ -4,6 +4,7 @@ import torch
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from speechbrain_merit.lobes.dual_path import DualPathHead
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.encoders import WhisperHidden
 from speechbrain_merit.lobes.enhancement import EnhancementHead
@@ -48,9 +49,14 @@ def tiny_encoder(**changes):
     return WhisperHidden(WhisperEncoder(WhisperConfig(**{**config, **changes})), trained=False)
 
 
-def tiny_merit(**changes):
+def tiny_dual_path():
+    """The convolutional enhancement head, so small that a test can run it often."""
+    return DualPathHead(WIDTH, channels=(2, 4, 4), n_blocks=1)
+
+
+def tiny_merit(enhancement=None, **changes):
     """The whole network of two tasks, in evaluation mode; ``changes`` go to the mixture."""
     encoder = tiny_encoder()
     mixture = MixtureOfExperts(encoder.n_hidden, encoder.width, **changes)
-    heads = EnhancementHead(WIDTH, hidden=16), EmotionHead(WIDTH, n_classes=4)
-    return Merit(encoder, mixture, *heads).eval()
+    enhancement = enhancement or EnhancementHead(WIDTH, hidden=16)
+    return Merit(encoder, mixture, enhancement, EmotionHead(WIDTH, n_classes=4)).eval()

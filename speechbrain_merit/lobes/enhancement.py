@@ -12,6 +12,7 @@ from torch import nn
 
 from speechbrain_merit.lobes.objectives import alone, log_spectral_l1, ratio, si_sdr
 from speechbrain_merit.lobes.precision import wide
+from speechbrain_merit.lobes.spectral_losses import EXTRA
 from speechbrain_merit.lobes.spectrum import (
     N_BINS,
     N_FFT,
@@ -140,7 +141,7 @@ class EnhancementHead(nn.Module):
         estimate = self.mask(noisy, frames, spectral, frame_lengths) * noisy
         return Enhanced(self.synthesise(estimate, phase, wavs, lengths), estimate, spectral)
 
-    def loss(self, enhanced, clean, lengths=None, noisy=None, total=alone):
+    def loss(self, enhanced, clean, lengths=None, noisy=None, total=alone, extra=()):
         """The terms of the loss, each a scalar.
 
         Arguments
@@ -155,19 +156,19 @@ class EnhancementHead(nn.Module):
             True (B) where noise was added; unless given, everywhere.
         total : callable
             The sum of a tensor over all processes, for means over the joint batch.
+        extra : sequence of str
+            Further terms that are wanted, of
+            :data:`speechbrain_merit.lobes.spectral_losses.EXTRA`.
 
         Returns
         -------
         dict
             ``enhancement``, L1 on log1p magnitudes; ``si_sdr``, minus SI-SDR in dB over the noisy
-            utterances: without noise it has no bound, and nothing to gain. 0 where none is noisy.
+            utterances: without noise it has no bound, and nothing to gain, and 0 where none is
+            noisy; and each of ``extra``.
         """
         target, _ = self.analyse(clean, lengths)
-        l1 = log_spectral_l1(enhanced.estimate, target, enhanced.lengths, total)
-        decibels = si_sdr(enhanced.waves, clean, lengths)
-        noisy = torch.ones_like(decibels, dtype=torch.bool) if noisy is None else noisy
-        loss = -decibels.masked_fill(~noisy, 0.0)
-        return {"enhancement": l1, "si_sdr": ratio(loss.sum(), noisy.sum(), total)}
+        return head_terms(enhanced, target, clean, lengths, noisy, total, extra)
 
     def analyse(self, wavs, lengths=None):
         """Waves (B, S) to log1p magnitude (B, N, F) and complex unit phase (B, N, F)."""
@@ -187,6 +188,22 @@ class EnhancementHead(nn.Module):
         frames = twice(frames, frame_lengths, n_frames)
         both = torch.cat([noisy.to(frames.dtype), frames], dim=-1)
         return torch.sigmoid(self.leave(self.blstm(self.enter(both), counts)))
+
+
+def head_terms(enhanced, target, clean, lengths, noisy, total, extra):
+    """The terms of :meth:`EnhancementHead.loss`, with ``target`` clean log1p magnitudes (B, N, F).
+
+    They are the same for every head whose estimate is of that form.
+    """
+    decibels = si_sdr(enhanced.waves, clean, lengths)
+    noisy = torch.ones_like(decibels, dtype=torch.bool) if noisy is None else noisy
+    loss = -decibels.masked_fill(~noisy, 0.0)
+    terms = {
+        "enhancement": log_spectral_l1(enhanced.estimate, target, enhanced.lengths, total),
+        "si_sdr": ratio(loss.sum(), noisy.sum(), total),
+    }
+    terms.update({name: EXTRA[name](enhanced.waves, clean, lengths, total) for name in extra})
+    return terms
 
 
 def twice(frames, lengths, n_frames):

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from speechbrain_merit.evaluation.attributes import attribute_scores
 from speechbrain_merit.evaluation.emotion import emotion_scores
 from speechbrain_merit.lobes.objectives import alone, si_sdr
+from speechbrain_merit.lobes.spectral_losses import EXTRA
 from speechbrain_merit.training import losses, processes
 from speechbrain_merit.training.gradients import MEASURED, Interference
 from speechbrain_merit.training.progress import Progress
@@ -80,7 +81,9 @@ class MeritBrain(sb.Brain):
         lengths = batch.mixture.lengths
         inside = self.model.level.applied(batch.clean.data, predictions.factor, lengths)
         noisy = torch.isfinite(batch.snr_db)
-        return self.model.enhancement.loss(predictions.enhanced, inside, lengths, noisy, total)
+        extra = [name for name in EXTRA if getattr(self.hparams, name + "_weight", 0)]
+        loss = self.model.enhancement.loss
+        return loss(predictions.enhanced, inside, lengths, noisy, total, extra)
 
     @property
     def model(self):

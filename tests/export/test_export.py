@@ -22,7 +22,7 @@ from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training.finished import best_checkpoint, export_run
-from tests.tiny import WIDTH, tiny_encoder, tiny_merit
+from tests.tiny import WIDTH, tiny_dual_path, tiny_encoder, tiny_merit
 from tests.training.test_run import arguments, corpus  # noqa: F401 (a fixture)
 
 LABELS = ["angry", "sad", "happy", "neutral"]
@@ -60,6 +60,7 @@ def heads():
 def networks():
     whisper = tiny_encoder()
     yield "whisper", tiny_merit()
+    yield "dual path", tiny_merit(enhancement=tiny_dual_path())
     yield "low rank, dense", tiny_merit(routing="dense", n_experts=2, expert_rank=4)
     yield "top 2", tiny_merit(top_k=2, expert_hidden=24)
     yield "weighted sum", Merit(whisper, WeightedSum(3, WIDTH), *heads())

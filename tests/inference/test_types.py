@@ -18,7 +18,7 @@ from speechbrain_merit.lobes.integration import WeightedSum
 from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from tests.inference.test_inference import LABELS, RATE, batch, wave
-from tests.tiny import WIDTH, tiny_merit
+from tests.tiny import WIDTH, tiny_dual_path, tiny_merit
 
 HALVES = {"half": torch.float16, "bfloat16": torch.bfloat16}
 #: How far half precision may lie from float32: of the loudest sample, and of a probability.
@@ -48,6 +48,7 @@ def mini_merit():
 
 BUILD = {
     "whisper": tiny_merit,
+    "dual-path": lambda: tiny_merit(enhancement=tiny_dual_path()),
     "whisper-int8": tiny_merit,
     "mini": mini_merit,
     "wavlm": wavlm_merit,

@@ -14,13 +14,14 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.nnet.schedulers import LinearScheduler
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
-from tiny import WIDTH, tiny_merit
+from tiny import WIDTH, tiny_dual_path, tiny_merit
 
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.predictions import PREDICTIONS, read_predictions
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.run import whole_batches
 from speechbrain_merit.lobes.emotion import EmotionHead
+from speechbrain_merit.lobes.spectral_losses import EXTRA
 from speechbrain_merit.training import processes as run
 from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.checkpoints import Checkpointer
@@ -38,6 +39,8 @@ BASE = {
     "max_batch_seconds": None,
     "utterances": 40,
     "dropout": 0.0,
+    "dual_path": False,
+    "extra_weight": 0.0,  # of the further terms of the enhancement loss
 }
 SETTINGS = {
     "one step": {},
@@ -47,6 +50,7 @@ SETTINGS = {
     "accumulation": {"accumulate": 2, "batch_size": 1},
     "seconds": {"max_batch_seconds": 0.6},
     "uneven": {"utterances": 39},
+    "dual path": {"dual_path": True, "extra_weight": 0.1},
 }
 
 
@@ -132,7 +136,8 @@ class Log:
 def brain_of(settings, folder, **options):
     """A brain of a tiny network whose encoder is frozen for an epoch."""
     torch.manual_seed(settings["seed"])
-    merit = tiny_merit(n_experts=6)  # more than a batch of each process needs
+    # more experts than a batch of each process needs
+    merit = tiny_merit(tiny_dual_path() if settings["dual_path"] else None, n_experts=6)
     merit.attributes = EmotionHead(WIDTH, n_classes=2) if settings["attributes"] else None
     merit.encoder.trained = True
     merit.encoder.freeze()  # as a pretrained one starts
@@ -143,6 +148,7 @@ def brain_of(settings, folder, **options):
     hparams = {
         **dict(seed=settings["seed"], unfreeze_epoch=2, label_smoothing=0.1),
         **dict(emotion_weight=1.0, attribute_weight=1.0, enhancement_weight=0.2),
+        **{f"{name}_weight": settings["extra_weight"] for name in EXTRA},
         **dict(si_sdr_weight=0.01, balance_weight=0.01, z_weight=0.001, si_sdr_score_weight=0.02),
         **dict(labels=LABELS, attributes=settings["attributes"], train_loggers=[Log()]),
         **dict(standardise_utterances=8, test_batch_size=4),

@@ -1,0 +1,233 @@
+"""An enhancement head of convolutions and dual paths: a gain for each bin of the noisy spectrum.
+
+The spectrum is halved along frequency three times, meets the encoder's frames in the middle, where
+recurrent layers run along frequency and along time in turn, and is brought back with skips. Form
+after DPCRN, Le et al., Interspeech 2021 (arXiv 2107.05429). B batch, C channels, N spectral frames
+(100 a second), T encoder frames (50 a second), F = 201 bins, F' = 26 bins in the middle, D' width.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.lobes.enhancement import (
+    BidirectionalLSTM,
+    Enhanced,
+    EnhancementHead,
+    head_terms,
+    twice,
+)
+from speechbrain_merit.lobes.objectives import alone
+from speechbrain_merit.lobes.precision import wide
+from speechbrain_merit.lobes.spectrum import (
+    N_BINS,
+    N_FFT,
+    frame_counts,
+    frame_mask,
+    istft,
+    spectral_lengths,
+    stft,
+)
+
+KERNEL = {"kernel_size": (3, 5), "stride": (1, 2), "padding": (1, 2)}  # frames, bins
+INPUTS = 2  # log1p magnitude, and the bin's place
+
+
+class DualPathHead(nn.Module):
+    """Convolutions → (GRU along frequency, LSTM along time) · n → convolutions with skips → gain.
+
+    Called and trained as :class:`~speechbrain_merit.lobes.enhancement.EnhancementHead` is. The gain
+    in 0 … 1 is of the linear magnitude; the phase is the noisy one.
+
+    Arguments
+    ---------
+    width : int
+        Width D' of an encoder frame.
+    channels : sequence of int
+        Channels after each convolution, each of which halves the number of bins.
+    n_blocks : int
+        Number of dual-path blocks.
+
+    Example
+    -------
+    >>> head = DualPathHead(width=8, channels=(4, 8, 8))
+    >>> enhanced = head(torch.randn(2, 1600), None, torch.randn(2, 5, 8))
+    >>> enhanced.waves.shape, enhanced.estimate.shape
+    (torch.Size([2, 1600]), torch.Size([2, 11, 201]))
+    """
+
+    def __init__(self, width, channels=(16, 32, 32), n_blocks=2):
+        super().__init__()
+        self.config = {"width": width, "channels": list(channels), "n_blocks": n_blocks}
+        bins = N_BINS
+        for _ in channels:
+            bins = (bins + 1) // 2
+        pairs = list(pairwise([INPUTS, *channels]))
+        self.down = nn.ModuleList(
+            Step(nn.Conv2d(into, out, **KERNEL), FrameNorm(out)) for into, out in pairs
+        )
+        self.enter = nn.Linear(width, bins * channels[-1])
+        self.blocks = nn.ModuleList(DualPathBlock(channels[-1]) for _ in range(n_blocks))
+        # each meets the skip of its own depth, beside what comes from below
+        self.up = nn.ModuleList(
+            Step(nn.ConvTranspose2d(2 * into, out, **KERNEL), FrameNorm(out))
+            for out, into in reversed(pairs[1:])
+        )
+        self.leave = nn.ConvTranspose2d(2 * channels[0], 1, **KERNEL)
+        exact = {"dtype": torch.float32}  # whatever torch builds models in by default
+        self.register_buffer("window", torch.hamming_window(N_FFT, **exact), persistent=False)
+        self.register_buffer("place", torch.linspace(-1, 1, N_BINS, **exact), persistent=False)
+
+    def forward(self, wavs, lengths, frames, frame_lengths=None):
+        """Enhances noisy waves; see :meth:`EnhancementHead.forward`."""
+        spectrum = stft(wide(wavs), lengths, self.window)
+        spectral = spectral_lengths(wavs, lengths)
+        magnitude = spectrum.abs()
+        gain = wide(self.gain(magnitude.log1p(), frames, spectral, frame_lengths))
+        waves = istft(gain * spectrum, wavs, lengths, self.window)
+        return Enhanced(waves, (gain * magnitude).log1p(), spectral)
+
+    def loss(self, enhanced, clean, lengths=None, noisy=None, total=alone, extra=()):
+        """The terms of the loss; see :meth:`EnhancementHead.loss`."""
+        target = stft(wide(clean), lengths, self.window).abs().log1p()
+        return head_terms(enhanced, target, clean, lengths, noisy, total, extra)
+
+    def gain(self, noisy, frames, lengths=None, frame_lengths=None):
+        """The gain (B, N, F) in 0 … 1 of noisy log1p (B, N, F) and encoder frames (B, T, D')."""
+        counts = frame_counts(lengths, *noisy.shape[:2], noisy.device)
+        # frames behind an utterance's own are zero wherever a convolution might read them
+        inside = None if lengths is None else frame_mask(lengths, *noisy.shape[:2], noisy.device)
+        middle = twice(self.enter(frames), frame_lengths, noisy.shape[1])
+        states = noisy.to(middle.dtype)
+        states = torch.stack([states, self.place.to(states.dtype).expand_as(states)], dim=1)
+        states, skips = within(states, inside), []
+        for layer in self.down:
+            states = layer(states, inside)
+            skips.append(states)
+        # (B, N, F', C): a frame's bins together
+        states = states.permute(0, 2, 3, 1)
+        states = states + middle.view(*states.shape)
+        for block in self.blocks:
+            states = block(states, counts)
+        states = within(states.permute(0, 3, 1, 2), inside)
+        for layer in self.up:
+            states = layer(torch.cat([states, skips.pop()], dim=1), inside)
+        return self.leave(torch.cat([states, skips.pop()], dim=1)).squeeze(1).sigmoid()
+
+
+def within(states, inside):
+    """States (B, C, N, F), zero in the padding; ``inside`` (B, N) is None where there is none."""
+    return states if inside is None else states * inside[:, None, :, None].to(states.dtype)
+
+
+class Step(nn.Module):
+    """A convolution, a norm and SiLU over (B, C, N, F), zero in the padding."""
+
+    def __init__(self, convolution, norm):
+        super().__init__()
+        self.convolution, self.norm = convolution, norm
+
+    def forward(self, states, inside=None):
+        """States (B, C, N, F) to (B, C', N, F'')."""
+        return within(nn.functional.silu(self.norm(self.convolution(states))), inside)
+
+
+class FrameNorm(nn.Module):
+    """Each frame at zero mean and unit variance over channels and bins, then scaled by channel.
+
+    Unlike a batch norm it knows nothing of other frames: neither padding nor the rest of a batch,
+    nor how it is shared among processes, changes a result.
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels C.
+
+    Example
+    -------
+    >>> FrameNorm(4)(torch.randn(2, 4, 10, 8)).shape
+    torch.Size([2, 4, 10, 8])
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+
+    def forward(self, states):
+        """States (B, C, N, F), normalised."""
+        batch, _, n_frames, _ = states.shape
+        frames = states.transpose(1, 2).flatten(0, 1)
+        return self.norm(frames).unflatten(0, (batch, n_frames)).transpose(1, 2)
+
+
+class DualPathBlock(nn.Module):
+    """A GRU along the bins of each frame, then an LSTM along the frames of each bin.
+
+    Both run in both directions, each with a LayerNorm and a residual.
+
+    Arguments
+    ---------
+    width : int
+        Channels C, even.
+
+    Example
+    -------
+    >>> DualPathBlock(8)(torch.randn(2, 10, 5, 8), torch.tensor([10, 7])).shape
+    torch.Size([2, 10, 5, 8])
+    """
+
+    def __init__(self, width):
+        super().__init__()
+        self.along_bins = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
+        self.along_time = BidirectionalLSTM(width, n_layers=1)
+        self.norm_bins, self.norm_time = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, states, counts):
+        """States (B, N, F', C) of ``counts`` (B) true frames to the same shape."""
+        batch, n_frames, n_bins, width = states.shape
+        rows = states.reshape(-1, n_bins, width)
+        states = states + self.norm_bins(self.along_bins(rows)[0]).view_as(states)
+        columns = states.transpose(1, 2).reshape(-1, n_frames, width)
+        columns = self.norm_time(self.along_time(columns, counts.repeat_interleave(n_bins)))
+        return states + columns.view(batch, n_bins, n_frames, width).transpose(1, 2)
+
+
+def build_enhancement(kind, width, hidden=256, n_layers=2, channels=(16, 32, 32)):
+    """The enhancement head that a YAML asks for.
+
+    Arguments
+    ---------
+    kind : str
+        ``blstm``, BSSE-SE's mask, or ``dual_path``.
+    width : int
+        Width D' of an encoder frame.
+    hidden : int
+        Width of ``blstm``'s recurrent layers.
+    n_layers : int
+        Number of recurrent layers, or of dual-path blocks.
+    channels : sequence of int
+        Of ``dual_path``.
+
+    Raises
+    ------
+    SettingsError
+        There is no such kind, or a number of channels that does not go.
+
+    Example
+    -------
+    >>> type(build_enhancement("dual_path", width=8)).__name__
+    'DualPathHead'
+    """
+    if kind == "blstm":
+        return EnhancementHead(width, hidden, n_layers)
+    if kind != "dual_path":
+        raise SettingsError(f"enhancement_head_type is {kind!r}: it takes blstm or dual_path.")
+    whole = all(isinstance(n, int) and n > 0 for n in channels)
+    if not channels or not whole or channels[-1] % 2:
+        raise SettingsError(
+            f"enhancement_channels is {list(channels)}: it takes whole numbers above 0, the last "
+            "of them even."
+        )
+    return DualPathHead(width, channels, n_layers)
