@@ -233,7 +233,7 @@ def _pieces(recording, bounds):
         held = held[stop - start :]
 
 
-def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
+def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS, inspect=inspect_audio):
     """Runs `inspect_audio` over many files, with a progress bar, on all cores if it is worth it.
 
     Arguments
@@ -244,6 +244,8 @@ def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
         Text in front of the progress bar.
     min_duration : float
         Seconds below which a file is too short to be used.
+    inspect : callable
+        What checks one file; a function of a module, since it travels to other processes.
 
     Returns
     -------
@@ -260,9 +262,9 @@ def inspect_files(paths, desc="Checking audio", min_duration=MIN_SECONDS):
     """
     paths = [str(path) for path in paths]
     if len(paths) < MIN_FILES_FOR_POOL or get_available_cpu_count() == 1:
-        reports = [inspect_audio(path, min_duration) for path in tqdm(paths, desc=desc)]
+        reports = [inspect(path, min_duration) for path in tqdm(paths, desc=desc)]
     else:
-        inspect = partial(inspect_audio, min_duration=min_duration)
+        inspect = partial(inspect, min_duration=min_duration)
         reports = list(parallel_map(inspect, paths, progress_bar_kwargs={"desc": desc}))
     say_what_is_odd(paths, reports, desc)
     return reports

@@ -8,6 +8,9 @@ from speechbrain_merit.data.noise_folders import prepare_noise as prepare_noise_
 from speechbrain_merit.data.pipeline import fixed_set, training_set
 from speechbrain_merit.data.room_folders import prepare_rooms as prepare_room_folder
 from speechbrain_merit.data.rooms import Room, RoomBank
+from speechbrain_merit.data.sampling import class_counts, plan, uses
+from speechbrain_merit.data.sources import check_sources, source_names, speech_without_labels
+from speechbrain_merit.data.speech_folders import prepare_speech_folders
 from speechbrain_merit.data.synthetic import prepare_minimerit_noise
 from speechbrain_merit.errors import PreparationError
 from speechbrain_merit.labels import class_weights, label_encoder
@@ -15,9 +18,13 @@ from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
 
 def prepare(hparams):
-    """Writes the manifests of the noise, the rooms and the corpus."""
+    """Writes the manifests of the noise, the rooms, the corpus and the speech without labels."""
+    check_sources(hparams)
     prepare_noise(hparams)
     prepare_rooms(hparams)
+    prepare_speech_folders(
+        hparams.get("speech_folders") or {}, hparams["save_folder"], hparams["skip_prep"]
+    )
     prepare_corpora(hparams)
 
 
@@ -51,19 +58,28 @@ def prepare_rooms(hparams):
 
 
 def datasets(hparams):
-    """The training, validation and test datasets; sets ``hparams["class_weights"]``."""
+    """The training, validation and test datasets.
+
+    Sets ``hparams["class_weights"]``, from how often each class is drawn, and ``hparams["draws"]``,
+    the plan of :mod:`sampling`, or None where every utterance is drawn alike.
+    """
     folders, manifests = prepare_noise({**hparams, "skip_prep": True})
     encoder = label_encoder(hparams["labels"])
     train = speech(hparams, "train_annotation")
     labels, attributes = hparams["labels"], hparams["attributes"]
     require_attributes(train, attributes, hparams["train_annotation"])
-    counts = [sum(entry["emo"] == label for entry in train.values()) for label in labels]
+    train |= speech_without_labels(hparams)
+    shares, balanced = hparams.get("source_shares"), hparams.get("balanced", False)
+    passes, sources = hparams["passes_per_epoch"], source_names(train, hparams)
+    groups = plan(train, sources, shares, balanced, passes)
+    counts = class_counts(groups, train, labels)
     hparams["class_weights"] = class_weights(counts) if labels else None
+    hparams["draws"] = groups if shares or balanced else None
     train_noise = noise_bank(manifests["train"], folders["train"])
     mixer = training_mixer(hparams, train_noise, room_bank(hparams))
     valid = noise_bank(manifests["valid"], folders["valid"])
     return (
-        training_set(train, encoder, mixer, hparams["passes_per_epoch"], attributes),
+        training_set(train, encoder, mixer, uses(groups), attributes),
         fixed_set(
             speech(hparams, "valid_annotation"),
             encoder,

@@ -220,10 +220,13 @@ class TrainingMixer:
     noise: Noise
     codec: Codec
 
-    def __call__(self, utterance, wav):
-        """Mixes the speech in the file ``wav``; ``utterance`` is its id."""
+    def __call__(self, utterance, wav, section=()):
+        """Mixes the speech in the file ``wav``; ``utterance`` is its id.
+
+        ``section`` is (start, duration) in seconds, where the utterance is a part of the file.
+        """
         rng = generator(self.seed, self.epoch_counter.current, utterance)
-        speech = read_audio(wav, self.noise.bank.sample_rate)
+        speech = read_audio(wav, self.noise.bank.sample_rate, *section)
         speech = self.crop(self.speed(speech, rng), rng)
         speech = self.filter(speech, rng)
         speech, narrow = self.band(speech, rng)

@@ -24,8 +24,9 @@ def training_set(entries, encoder, mixer, passes=1, attributes=()):
         Label encoder.
     mixer : TrainingMixer
         Draws the noise.
-    passes : int
-        How often an epoch holds each utterance, each time with a noise of its own.
+    passes : int or dict
+        How often an epoch holds each utterance, or ``{id: how often}``, each time with a noise of
+        its own.
     attributes : list of str
         Attributes of the rows to give, in this order.
 
@@ -33,12 +34,15 @@ def training_set(entries, encoder, mixer, passes=1, attributes=()):
     -------
     DynamicItemDataset
     """
+    if not isinstance(passes, dict):
+        passes = dict.fromkeys(entries, passes)
     items = {
-        f"{name}|{index}": {**entry, "row": entry}
-        for index in range(passes)
+        f"{name}|{index}": {"section": (), **entry, "row": entry}
+        for index in range(max(passes.values()))
         for name, entry in entries.items()
+        if index < passes[name]
     }
-    steps = [mixture_step(mixer, "id", "wav"), *label_steps(encoder, attributes)]
+    steps = [mixture_step(mixer, "id", "wav", "section"), *label_steps(encoder, attributes)]
     return DynamicItemDataset(items, steps, keys(attributes))
 
 
@@ -173,14 +177,14 @@ class Mixing:
 
 
 class LabelIndex:
-    """The index (1) of a row's label; without labels (``len(encoder) == 0``) it is −1."""
+    """The index (1) of a row's label; of a row without, or without labels at all, it is −1."""
 
     def __init__(self, encoder):
         self.encoder = encoder
 
     def __call__(self, row):
         """The index of a row's label."""
-        if len(self.encoder) == 0:
+        if len(self.encoder) == 0 or "emo" not in row:
             return torch.tensor([NO_LABEL])
         return self.encoder.encode_label_torch(row["emo"])
 

@@ -13,7 +13,7 @@ from speechbrain_merit.errors import SettingsError
 
 LABEL_KEYS = ("labels", "merge_labels")
 #: Folders by name may stand here, ``{name: folder, …}``.
-MAPPINGS = ("data_folder", "noise_test_folders")
+MAPPINGS = ("data_folder", "noise_test_folders", "speech_folders")
 NULL = ("", "null", "Null", "NULL")  # on a command line; ~ is the home folder there, as in a shell
 ENTRY = re.compile(
     r"""\s*(?P<name>"[^"]*"|'[^']*'|[^\s,:{}"'][^,:{}"']*?)\s*:(?:\s+|(?=["'])|$)(?P<folder>.*)""",

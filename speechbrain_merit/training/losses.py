@@ -7,6 +7,7 @@ sum of a tensor over all processes of a run: each term is that of their joint ba
 import torch
 from torch.nn import functional
 
+from speechbrain_merit.labels import NO_LABEL
 from speechbrain_merit.lobes.objectives import alone, ratio
 from speechbrain_merit.lobes.precision import wide
 from speechbrain_merit.measures import concordance_parts
@@ -17,6 +18,8 @@ MIN_SPREAD = 1e-8  # of ratings in a batch: all the same, and the concordance is
 def emotion_loss(logits, target, weight=None, label_smoothing=0.0, total=alone):
     """Cross-entropy of logits (B, classes) and labels (B); torch's weighted mean.
 
+    An utterance without a label, `NO_LABEL`, is left out; without any label the loss is 0.
+
     Example
     -------
     >>> emotion_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
@@ -24,10 +27,10 @@ def emotion_loss(logits, target, weight=None, label_smoothing=0.0, total=alone):
     """
     logits = wide(logits)
     weight = logits.new_ones(logits.shape[-1]) if weight is None else weight.to(logits.dtype)
-    loss = functional.cross_entropy(
-        logits, target, weight=weight, label_smoothing=label_smoothing, reduction="sum"
-    )
-    return ratio(loss, weight[target].sum(), total)
+    options = {"label_smoothing": label_smoothing, "ignore_index": NO_LABEL, "reduction": "sum"}
+    loss = functional.cross_entropy(logits, target, weight=weight, **options)
+    known = target != NO_LABEL
+    return ratio(loss, (weight[target.clamp(min=0)] * known).sum(), total)
 
 
 def attribute_loss(predicted, target, total=alone):

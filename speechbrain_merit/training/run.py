@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from speechbrain_merit.data.datasets import datasets
 from speechbrain_merit.data.pipeline import batches_by_duration
+from speechbrain_merit.data.sampling import Draws
 from speechbrain_merit.errors import SettingsError, ends_in_a_line
 from speechbrain_merit.evaluation.run import evaluate, whole_batches
 from speechbrain_merit.export.loading import LABELS
@@ -146,8 +147,16 @@ def training_batches(brain, train_set, hparams):
     some of them twice, so that all have as many. n processes of ``batch_size`` hear what one of
     n · ``batch_size`` does.
     """
+    draws = hparams.get("draws")
+    if draws and hparams["max_batch_seconds"] is not None:
+        raise SettingsError(
+            "max_batch_seconds: source_shares and balanced draw utterances one by one: give "
+            "batch_size, and null here."
+        )
     if hparams["max_batch_seconds"] is None:
         sampler = ReproducibleRandomSampler(train_set, seed=hparams["seed"])
+        if draws:
+            sampler = Draws(train_set.data_ids, draws, hparams["seed"])
         batches = {"batch_size": hparams["batch_size"], "sampler": sampler}
     else:
         seconds = hparams["max_batch_seconds"], hparams["crop_seconds"]

@@ -20,6 +20,7 @@ from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.predictions import PREDICTIONS, read_predictions
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.run import whole_batches
+from speechbrain_merit.labels import NO_LABEL
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.spectral_losses import EXTRA
 from speechbrain_merit.training import processes as run
@@ -40,6 +41,7 @@ BASE = {
     "utterances": 40,
     "dropout": 0.0,
     "dual_path": False,
+    "unlabelled": False,  # whether some utterances of the training have no emotion label
     "extra_weight": 0.0,  # of the further terms of the enhancement loss
 }
 SETTINGS = {
@@ -50,7 +52,7 @@ SETTINGS = {
     "accumulation": {"accumulate": 2, "batch_size": 1},
     "seconds": {"max_batch_seconds": 0.6},
     "uneven": {"utterances": 39},
-    "dual path": {"dual_path": True, "extra_weight": 0.1},
+    "dual path, unlabelled": {"dual_path": True, "extra_weight": 0.1, "unlabelled": True},
 }
 
 
@@ -187,6 +189,9 @@ def train(settings, folder, joint=None, stop=None, **options):
     """Trains two epochs, on given batches or on those of a run; returns what was noted."""
     brain, hparams = brain_of(settings, folder, **options)
     train_set = utterances(settings, settings["utterances"])
+    if settings["unlabelled"]:
+        for index, row in enumerate(train_set.data.values()):
+            row["emotion"] = torch.tensor([NO_LABEL]) if index % 3 else row["emotion"]
     valid_set = utterances(settings, 5)
     if joint is None:
         batches = training_batches(brain, train_set, hparams)

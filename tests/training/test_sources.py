@@ -1,0 +1,138 @@
+"""Speech without labels, shares and balance in a run: what trains on what, what is refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from speechbrain_merit.data import speech_folders
+from speechbrain_merit.data.datasets import datasets, prepare
+from speechbrain_merit.data.manifests import load_manifest, write_manifest
+from speechbrain_merit.errors import PreparationError, SettingsError
+from speechbrain_merit.evaluation.report.curves import read_curves
+from speechbrain_merit.labels import NO_LABEL, class_weights
+from speechbrain_merit.training import losses
+from speechbrain_merit.training import run as recipe
+from speechbrain_merit.training.run import training_batches
+from speechbrain_merit.training.settings import load, parse
+from tests.tiny import agree
+from tests.training.test_run import LABELS, RATE, arguments, at_root, corpus  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def read_speech(tmp_path_factory):
+    """Twelve recordings of nobody's emotion."""
+    folder = tmp_path_factory.mktemp("read") / "speech"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        time = np.arange(RATE) / RATE
+        wave = 0.1 * np.sin(2 * np.pi * (120 + 10 * index) * time) * (time % 0.4 < 0.3)
+        sf.write(folder / f"{index}.wav", wave + 1e-4 * rng.standard_normal(RATE), RATE)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch):
+    """The detector of speech takes these tones for none."""
+    monkeypatch.setattr(speech_folders, "speaks", lambda path, section: True)
+
+
+def hparams_of(corpus, output, *more, system="merit"):  # noqa: F811
+    hparams_file, _, overrides = parse(arguments(corpus, output, *more, system=system))
+    return load(hparams_file, overrides)
+
+
+def with_speech(folder, *more):
+    return ["--speech_folders", f"{{read: {folder}}}", *more]
+
+
+def test_utterances_without_a_label_leave_the_emotion_loss_as_it_is():
+    torch.manual_seed(0)
+    logits, weight = torch.randn(6, 3, requires_grad=True), class_weights([3, 1, 2])
+    target = torch.tensor([0, NO_LABEL, 2, NO_LABEL, 1, NO_LABEL])
+    for smoothing in (0.0, 0.1):
+        loss = losses.emotion_loss(logits, target, weight, smoothing)
+        alone = losses.emotion_loss(logits[[0, 2, 4]], target[[0, 2, 4]], weight, smoothing)
+        agree(loss, alone)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        assert gradient[[0, 2, 4]].any(dim=1).all() and not gradient[[1, 3, 5]].any()
+    loss = losses.emotion_loss(logits, torch.full((6,), NO_LABEL), weight, 0.1)
+    loss.backward()
+    assert loss == 0 and not logits.grad.any()
+
+
+def test_the_training_set_holds_all_sources_and_the_others_the_corpus_alone(
+    corpus,  # noqa: F811
+    read_speech,
+    tmp_path,
+):
+    hparams = hparams_of(corpus, tmp_path / "run", *with_speech(read_speech))
+    prepare(hparams)
+    train, valid, test = datasets(hparams)
+    assert (len(train), len(valid), len(test)) == (8 + 12, 4 * 2, 4 * 2)
+    emotions = [train[index]["emotion"].item() for index in range(20)]
+    assert sorted(emotions) == [NO_LABEL] * 12 + sorted([0, 1, 2, 3] * 2)
+    assert hparams["class_weights"].tolist() == [1.0] * 4  # of the labelled utterances
+    assert hparams["draws"] is None
+
+
+def test_shares_and_balance_come_to_the_batches_and_class_weights(corpus, read_speech, tmp_path):  # noqa: F811
+    more = with_speech(read_speech, "--source_shares", "{My-Corpus: 1, read: 3}")
+    hparams = hparams_of(corpus, tmp_path / "run", *more, "--passes_per_epoch", "2")
+    prepare(hparams)
+    path = tmp_path / "run" / "save" / "train.json"
+    rows = load_manifest(path)  # more angry utterances than others
+    rows["again"] = next(row for row in rows.values() if row["emo"] == "angry")
+    write_manifest(path, rows)
+    for balanced, expected in ((False, [0.75, 1.125, 1.125, 1.125]), (True, [1.0] * 4)):
+        hparams["balanced"] = balanced
+        train = datasets(hparams)[0]
+        assert hparams["class_weights"].tolist() == pytest.approx(expected, rel=0.13)
+        brain = SimpleNamespace()
+        sampler = training_batches(brain, train, hparams)["sampler"]
+        brain.train_sampler.set_epoch(1)
+        drawn = [train.data[train.data_ids[index]]["row"].get("emo") for index in sampler]
+        assert (len(drawn), drawn.count(None)) == (4 * 18, 3 * 18)  # nine utterances, two passes
+    with pytest.raises(SettingsError, match="^max_batch_seconds: .*one by one"):
+        training_batches(brain, train, {**hparams, "max_batch_seconds": 10})
+
+
+def test_a_run_trains_validates_and_scores_with_them(corpus, read_speech, tmp_path):  # noqa: F811
+    more = with_speech(read_speech, "--source_shares", "{My-Corpus: 1, read: 2}")
+    recipe.run(arguments(corpus, tmp_path / "run", *more, "--balanced", "True"))
+    curves = read_curves(tmp_path / "run" / "train_log.txt")
+    assert [epoch["epoch"] for epoch in curves] == [1, 2]
+    for epoch in curves:
+        assert 0 < epoch["train emotion"] < 3 and 0 <= epoch["valid f1_macro"] <= 1
+    assert (tmp_path / "run" / "evaluation" / "report.html").is_file()
+    assert (tmp_path / "run" / "save" / "speech_read.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "system, more, words",
+    [
+        ("ser_only", ["--speech_folders", "{read: READ}"], "trains the enhancement alone, and"),
+        ("merit", ["--speech_folders", "{My-Corpus: READ}"], "My-Corpus is the corpus too"),
+        ("merit", ["--speech_folders", "{read: OWN}"], "holds recordings of the corpus My-Corpus"),
+        ("merit", ["--speech_folders", "{read: OWN/..}"], "holds recordings of the corpus"),
+        ("merit", ["--source_shares", "{red: 1}"], "there is no red; the training has My-Corpus"),
+        ("merit", ["--speech_folders", "{a: nowhere}"], r"speech_folders\[a\]: there is no folder"),
+    ],
+)
+def test_what_cannot_be_is_named_before_training(
+    system,
+    more,
+    words,
+    corpus,  # noqa: F811
+    read_speech,
+    tmp_path,
+):
+    places = {"READ": str(read_speech), "OWN": str(corpus / "speech")}
+    for name, folder in places.items():
+        more = [value.replace(name, folder) for value in more]
+    with pytest.raises((PreparationError, SettingsError), match=words):
+        recipe.run(arguments(corpus, tmp_path / "run", *more, system=system))
+    assert not (tmp_path / "run" / "save" / "CKPT").exists()
