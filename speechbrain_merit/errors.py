@@ -37,6 +37,10 @@ class AudioError(MeritError):
     """A recording that cannot be read or written; the message says which and why."""
 
 
+class StreamError(MeritError):
+    """A stream cannot be opened so, or a block of samples is none of it; the message says why."""
+
+
 class PredictionsError(MeritError):
     """A file of predictions that cannot be used; the message says which, why and what to do."""
 

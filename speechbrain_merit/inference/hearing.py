@@ -5,7 +5,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from speechbrain_merit.audio.speech_presence import FRAME, holds_speech, speech_frames
 from speechbrain_merit.inference.analysis import Heard
-from speechbrain_merit.inference.timeline import sections
+from speechbrain_merit.inference.timeline import cells, section
 from speechbrain_merit.lobes.spectrum import FRAME_RATE, SAMPLE_RATE
 
 
@@ -116,8 +116,8 @@ def cell_sections(window):
     """The sections of a window's cells, in seconds from its start."""
     start = window.start / SAMPLE_RATE
     known = start + window.wavs.shape[1] / SAMPLE_RATE
-    begin, end = (window.start + window.begin) // SAMPLE_RATE, start + window.end / SAMPLE_RATE
-    return [(first - start, last - start) for first, last in sections(begin, end, known)]
+    places = [section(begin / SAMPLE_RATE, start, known) for begin, _ in cells(window)]
+    return [(first - start, last - start) for first, last in places]
 
 
 def stacked(windows, device):

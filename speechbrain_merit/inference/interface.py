@@ -338,10 +338,9 @@ class MeritInterface(Pretrained):
 
     def listen(self, jobs, tasks, batch_size=1, over_time=True, heard_seconds=None):
         """Sends recordings through the network; yields each when it is done."""
-        temperature = self.hparams.temperature
 
         def through(windows):
-            return hear(self.model, windows, tasks, temperature, over_time)
+            return self.hear(windows, tasks, over_time)
 
         assembler = functools.partial(
             Assembler,
@@ -350,6 +349,10 @@ class MeritInterface(Pretrained):
             abstain=over_time,
         )
         yield from run(jobs, through, assembler, self.window_seconds, batch_size, heard_seconds)
+
+    def hear(self, windows, tasks=None, over_time=True):
+        """What the network makes of windows in one pass; see :func:`hearing.hear`."""
+        return hear(self.model, windows, tasks or self.tasks, self.hparams.temperature, over_time)
 
     def done(self, jobs, tasks, batch_size=1, progress=False, over_time=True):
         """The jobs when all are done; raises the error of the first that failed."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
+
 NO_SPEECH = "no_speech"
 CELL = 1  # second
 CONTEXT = 3  # seconds that a cell's probabilities are computed from
@@ -38,35 +40,53 @@ class Segment:
     score: float | None
 
 
-def sections(begin, end, total):
-    """The section of ``CONTEXT`` seconds around each cell of a part of a recording.
-
-    Arguments
-    ---------
-    begin, end : float
-        The part, in seconds; ``begin`` is a full second.
-    total : float
-        Length of the recording as far as it is known, in seconds.
-
-    Returns
-    -------
-    list of tuple
-        Start and end of each section.
+def cells(window):
+    """The cells that a window tells of, (begin, end) in samples of the recording.
 
     Example
     -------
-    >>> sections(0, 4.5, 4.5)
-    [(0, 3), (0, 3), (1, 4), (1.5, 4.5), (1.5, 4.5)]
-    >>> sections(0, 2.5, 2.5)
-    [(0, 2.5)]
+    >>> from speechbrain_merit.audio.windows import Window
+    >>> cells(Window(0, np.zeros((1, 56000)), 0, 56000, last=True))
+    [(0, 16000), (16000, 32000), (32000, 48000), (48000, 56000)]
+    >>> cells(Window(0, np.zeros((1, 48000)), 0, 48000, last=True))
+    [(0, 48000)]
     """
-    if total <= CONTEXT:
-        return [(0, total)]
-    starts = [max(0, min(cell - CELL, total - CONTEXT)) for cell in range(begin, int(np.ceil(end)))]
-    return [(start, start + CONTEXT) for start in starts]
+    if window.cells is not None:
+        return window.cells
+    begin, end = window.start + window.begin, window.start + window.end
+    if window.start + window.wavs.shape[1] <= CONTEXT * SAMPLE_RATE:
+        return [(begin, end)]
+    edges = [*range(begin, end, CELL * SAMPLE_RATE), end]
+    return list(zip(edges, edges[1:]))
 
 
-def segments(probabilities, speech, total, labels):
+def section(begin, first, total):
+    """The section of ``CONTEXT`` seconds around a cell.
+
+    Arguments
+    ---------
+    begin : float
+        Where the cell begins, in seconds.
+    first, total : float
+        From where to where the recording is heard, in seconds.
+
+    Returns
+    -------
+    tuple
+        Start and end; all that is heard where that is shorter.
+
+    Example
+    -------
+    >>> section(4, 0, 20), section(0, 0, 20), section(19, 0, 19.5), section(1, 0, 2.5)
+    ((3, 6), (0, 3), (16.5, 19.5), (0, 2.5))
+    """
+    if total - first <= CONTEXT:
+        return first, total
+    start = max(first, min(begin - CELL, total - CONTEXT))
+    return start, start + CONTEXT
+
+
+def segments(probabilities, speech, total, labels, ends=None):
     """Joins cells into segments by the rule above.
 
     Arguments
@@ -79,6 +99,8 @@ def segments(probabilities, speech, total, labels):
         Length of the recording in seconds.
     labels : list of str
         The classes.
+    ends : list of float, optional
+        Where each cell ends, in seconds, where cells are of other lengths.
 
     Returns
     -------
@@ -92,7 +114,7 @@ def segments(probabilities, speech, total, labels):
     [Segment(start=0, end=5.5, emotion='sad', score=0.78)]
     """
     cells = np.where(speech, np.argmax(probabilities, axis=1), NOBODY).tolist()
-    ends = [min(total, CELL * (index + 1)) for index in range(len(cells))]
+    ends = ends or [min(total, CELL * (index + 1)) for index in range(len(cells))]
     ends[-1] = total
     result = []
     for label, first, last in joined(cells, ends):

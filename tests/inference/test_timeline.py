@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechbrain_merit.inference.timeline import NO_SPEECH, SHORTEST_SEGMENT, sections, segments
+from speechbrain_merit.audio.windows import Window
+from speechbrain_merit.inference.timeline import (
+    NO_SPEECH,
+    SHORTEST_SEGMENT,
+    cells,
+    section,
+    segments,
+)
 
 LABELS = ["angry", "sad", "happy"]
 SURE = {"a": [0.8, 0.1, 0.1], "s": [0.1, 0.7, 0.2], "h": [0.3, 0.1, 0.6], "-": [0.4, 0.3, 0.3]}
@@ -26,15 +33,21 @@ def timeline(cells, total=None):
 
 
 def test_a_section_lies_around_its_cell_and_within_the_recording():
-    assert sections(4, 7, 20) == [(3, 6), (4, 7), (5, 8)]
-    assert sections(0, 2, 20) == [(0, 3), (0, 3)]
-    assert sections(18, 20, 20) == [(17, 20), (17, 20)]
-    assert sections(0, 3.5, 3.5) == [(0, 3), (0, 3), (0.5, 3.5), (0.5, 3.5)]
+    def sections(cells, total):
+        return [section(cell, 0, total) for cell in cells]
+
+    assert sections([4, 5, 6], 20) == [(3, 6), (4, 7), (5, 8)]
+    assert sections([0, 1], 20) == [(0, 3), (0, 3)]
+    assert sections([18, 19], 20) == [(17, 20), (17, 20)]
+    assert sections([0, 1, 2, 3], 3.5) == [(0, 3), (0, 3), (0.5, 3.5), (0.5, 3.5)]
+    assert section(6.5, 4, 7.25) == (4.25, 7.25) and section(4.5, 4, 7.25) == (4, 7)
 
 
 @pytest.mark.parametrize("total", [0.4, 2.5, 3])
 def test_a_recording_of_up_to_three_seconds_is_one_section(total):
-    assert sections(0, total, total) == [(0, total)]
+    samples = round(total * 16000)
+    assert cells(Window(0, np.zeros((1, samples)), 0, samples, last=True)) == [(0, samples)]
+    assert section(0, 0, total) == (0, total)
 
 
 # The rule
