@@ -49,6 +49,7 @@ TEST = [
     "setuptools>=64",  # tests/test_package.py reads this file through it
     "tensorboard>=2.16",  # train_logger: tensorboard
 ]
+LIVE = ["sounddevice>=0.4.6"]  # merit listen with a microphone
 # The models that travel with the package lie in a folder of their own in the repository.
 PRETRAINED = "speechbrain_merit.pretrained"
 DEV = ["ruff>=0.12", "yamllint>=1.35", "codespell[toml]>=2.3"]
@@ -80,5 +81,5 @@ setup(
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},
     python_requires=">=3.10,<3.15",
     install_requires=REQUIRED,
-    extras_require={"test": TEST, "dev": TEST + DEV},
+    extras_require={"live": LIVE, "test": TEST, "dev": TEST + DEV},
 )

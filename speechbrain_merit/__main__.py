@@ -1,4 +1,4 @@
-"""The command line: ``merit analyse``, ``merit export``, ``merit convert``.
+"""The command line: ``merit analyse``, ``merit listen``, ``merit export``, ``merit convert``.
 
 Also ``python -m speechbrain_merit …``. What is heavy is imported by the command that needs it.
 """
@@ -18,8 +18,19 @@ examples:
   merit analyse recordings/ --out results --plot
   merit analyse call.wav --channels separate        # one speaker a channel
   merit analyse talk.flac --model my_model --keep_rate
+  merit listen --out clean.wav                      # a microphone
   merit export results/merit/RAVDESS/1234 my_model --precision fp16
   merit convert Sparse-MERIT released_model
+"""
+LISTEN = """\
+Cleans speech and shows its emotion while the sound comes from a microphone, or as raw samples on
+standard input. Ctrl-C ends it; --out is whole then.
+"""
+LISTEN_EXAMPLES = """\
+examples:
+  merit listen --out clean.wav
+  ffmpeg -i talk.mp4 -f s16le -ar 16000 -ac 1 - | merit listen --stdin --latency 2
+  arecord -f S16_LE -r 48000 -c 2 -t raw | merit listen --stdin --rate 48000 --channels 2
 """
 ANALYSE = """\
 Cleans the speech of recordings and names its emotion, over time and in all.
@@ -64,6 +75,16 @@ def parser():
     add_analyse_arguments(analyse)
     analyse.add_argument("--version", action="version", version=version)
     analyse.set_defaults(run=run_analyse)
+
+    listen = commands.add_parser(
+        "listen",
+        help="hear a microphone, or raw samples on standard input",
+        description=LISTEN,
+        epilog=LISTEN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_listen_arguments(listen)
+    listen.set_defaults(run=run_listen)
 
     export = commands.add_parser(
         "export",
@@ -130,6 +151,30 @@ def add_analyse_arguments(parser):
     )
 
 
+def add_listen_arguments(parser):
+    """The arguments of ``merit listen``."""
+    parser.add_argument("--model", metavar="DIR", help="a pretrained folder, or a name on the hub")
+    parser.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=0.75,
+        metavar="SECONDS",
+        help="from sound to result, 0.25 to 10; longer is better (default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the clean speech; .wav, .flac, …")
+    parser.add_argument(
+        "--microphone", metavar="NAME", help="a name or number (default: the system's)"
+    )
+    parser.add_argument("--stdin", action="store_true", help="read raw samples, as of ffmpeg")
+    raw = parser.add_argument_group("raw samples")
+    raw.add_argument("--rate", type=positive, default=16000, metavar="HZ", help="(default: 16000)")
+    raw.add_argument("--channels", type=positive, default=1, metavar="N", help="(default: 1)")
+    raw.add_argument(
+        "--format", choices=("s16le", "f32le"), default="s16le", help="(default: %(default)s)"
+    )
+
+
 def positive(text):
     """A whole number from 1 on, of the command line."""
     if not text.isdigit() or int(text) < 1:
@@ -142,6 +187,13 @@ def run_analyse(arguments):
     from speechbrain_merit.inference.command import analyse
 
     return analyse(arguments)
+
+
+def run_listen(arguments):
+    """``merit listen``."""
+    from speechbrain_merit.live.listen import listen
+
+    return listen(arguments)
 
 
 def run_export(arguments):

@@ -10,7 +10,7 @@ FLOORS = (
     ("errors", "labels", "writing", "drawing", "measures", "lobes", "__init__"),
     ("audio", "evaluation", "export"),
     ("data", "inference", "released"),
-    ("training",),
+    ("training", "live"),
     ("experiments",),
     ("recipes", "train", "evaluate", "__main__", "benchmarks", "pretrained"),
 )

@@ -152,7 +152,7 @@ class AudioReader:
 
 
 class AudioWriter:
-    """Writes blocks at 16 kHz to a file that appears when it is finished.
+    """Writes blocks, at 16 kHz unless told otherwise, to a file that appears when it is finished.
 
     Arguments
     ---------
@@ -167,6 +167,8 @@ class AudioWriter:
         full scale.
     seconds : float
         About how long it will be: a WAV file that would get too large is written as RF64.
+    source_rate : int
+        Of the blocks.
 
     Raises
     ------
@@ -182,7 +184,9 @@ class AudioWriter:
     8000
     """
 
-    def __init__(self, path, channels, rate=SAMPLE_RATE, as_float=False, seconds=0.0):
+    def __init__(
+        self, path, channels, rate=SAMPLE_RATE, as_float=False, seconds=0.0, source_rate=SAMPLE_RATE
+    ):
         self.path, self.rate, self.clipped = Path(path), rate, 0
         form = self.path.suffix.lstrip(".").upper()
         form = {"AIF": "AIFF", "OGA": "OGG", "OPUS": "OGG"}.get(form, form)
@@ -196,8 +200,8 @@ class AudioWriter:
             form = "RF64"
         self.partial = self.path.with_name(f".{uuid.uuid4().hex}.part")
         self.resampler = None
-        if rate != SAMPLE_RATE:
-            self.resampler = soxr.ResampleStream(SAMPLE_RATE, rate, channels, dtype="float32")
+        if rate != source_rate:
+            self.resampler = soxr.ResampleStream(source_rate, rate, channels, dtype="float32")
         self.channels, self.written = channels, 0
         # the last samples wait: a resampler may round up, and only some formats can be shortened
         self.waiting = np.zeros((0, channels), np.float32)
@@ -212,7 +216,7 @@ class AudioWriter:
             raise AudioError(f"{path}: cannot be written: {reason(error)}") from error
 
     def write(self, block):
-        """Takes samples (channels, n) at 16 kHz."""
+        """Takes samples (channels, n)."""
         block = np.ascontiguousarray(block.T)
         if self.resampler is not None:
             block = self.resampler.resample_chunk(block)

@@ -1,0 +1,1 @@
+"""Sound as it arrives: in the terminal, on a page, as a service."""
