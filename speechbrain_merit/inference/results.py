@@ -84,8 +84,39 @@ def made_of(state):
 
 def write(base, about):
     """Writes the JSON of a recording."""
-    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(place(base, JSON), text + "\n", errors=ESCAPED)
+    write_text(place(base, JSON), laid_out(about) + "\n", errors=ESCAPED)
+
+
+def laid_out(value, depth=0):
+    """JSON with a line for each entry that holds no others: a segment, the runs of one task.
+
+    Example
+    -------
+    >>> print(laid_out({"emotion": "sad", "segments": [{"end": 2}], "experts": {"se": [[0, 9]]}}))
+    {
+     "emotion": "sad",
+     "segments": [
+      {"end": 2}
+     ],
+     "experts": {
+      "se": [[0, 9]]
+     }
+    }
+    """
+    parts = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(parts, list) or not any(isinstance(part, (dict, list)) for part in parts):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, list) and all(isinstance(part, list) for part in parts):  # runs
+        return json.dumps(value, allow_nan=False)
+    lines = [laid_out(part, depth + 1) for part in parts]
+    ends = "[]"
+    if isinstance(value, dict):
+        lines = [
+            f"{json.dumps(key, ensure_ascii=False)}: {line}" for key, line in zip(value, lines)
+        ]
+        ends = "{}"
+    indent = "\n" + " " * depth
+    return ends[0] + indent + " " + f",{indent} ".join(lines) + indent + ends[1]
 
 
 def finished(base, path, made, endings):

@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechbrain_merit import __version__
 from speechbrain_merit.__main__ import main
 from speechbrain_merit.errors import PretrainedError
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.inference import command as analyse_command
-from speechbrain_merit.inference import jobs
+from speechbrain_merit.inference import jobs, results
+from speechbrain_merit.inference.analysis import Analysis
+from speechbrain_merit.inference.timeline import Segment
 from tests.inference.test_inference import LABELS, RATE, wave
 from tests.tiny import tiny_merit
 
@@ -306,3 +310,35 @@ def test_an_interrupt_leaves_finished_files_whole(model, tmp_path, repo_root):
     assert names(out) == ["a.json", "a_enhanced.wav", "summary.csv"]
     assert sf.info(str(out / "a_enhanced.wav")).frames == RATE
     assert [row["file"] for row in rows(out)] == [str(folder / "a.wav")]
+
+
+def test_the_json_of_an_hour_opens_in_an_editor(tmp_path):
+    rng = np.random.default_rng(0)
+    analysis = Analysis(
+        duration=3600.0,
+        emotion="sad",
+        probabilities=dict.fromkeys(LABELS, 0.25),
+        segments=[Segment(t, t + 2, "sad", 0.9) for t in range(0, 3600, 2)],
+        experts={task: rng.integers(0, 3, 180_000).astype(np.uint8) for task in ("se", "ser")},
+        path='a "b"\n.wav',
+        joints=[8.5 * n for n in range(400)],
+    )
+    about = {**analysis.to_dict(), "made_by": {"model": "x"}}
+    results.write(tmp_path / "a", about)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == about
+    lines = text.splitlines()
+    assert len(lines) < len(analysis.segments) + 40
+    runs = [line for line in lines if line.lstrip().startswith(('"se": [[', '"ser": [['))]
+    assert len(runs) == 2 and sum(len(line) for line in lines if line not in runs) < 150_000
+    assert results.owner(tmp_path / "a") == about["path"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_json_holds_what_it_was_given(value):
+    assert json.loads(results.laid_out(value)) == value
