@@ -42,7 +42,9 @@ REQUIRED = [
     "jinja2>=3.1",
     "tqdm>=4.65",
 ]
+PANDAS = ["pandas>=2.2"]  # to_frame
 TEST = [
+    *PANDAS,
     "pytest>=8.0",
     "hypothesis>=6.100",
     "packaging>=23.0",
@@ -81,5 +83,5 @@ setup(
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},
     python_requires=">=3.10,<3.15",
     install_requires=REQUIRED,
-    extras_require={"live": LIVE, "test": TEST, "dev": TEST + DEV},
+    extras_require={"live": LIVE, "pandas": PANDAS, "test": TEST, "dev": TEST + DEV},
 )

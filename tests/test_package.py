@@ -120,6 +120,13 @@ def test_every_module_that_is_imported_is_required(metadata, repo_root):
     named_otherwise = {"sklearn": "scikit-learn", "yaml": "pyyaml", "ruamel": "ruamel.yaml"}
     imported_by_others = {"sentencepiece"}  # SpeechBrain
     required = {canonicalize_name(Requirement(r).name) for r in metadata["install_requires"]}
+    extras = metadata["extras_require"].items()  # of those that users install, beside the tests'
+    optional = {
+        canonicalize_name(Requirement(text).name)
+        for extra, group in extras
+        if extra not in ("test", "dev")
+        for text in group
+    }
     roots = [repo_root / "speechbrain_merit", repo_root / "recipes"]
     sources = [path for root in roots for path in root.rglob("*.py")]
     own = {path.stem for path in sources} | {"speechbrain_merit"}
@@ -127,9 +134,8 @@ def test_every_module_that_is_imported_is_required(metadata, repo_root):
     imported = {name for path in sources for name in imports(path)} - own
     # whose file is read: importing it would set torch's number of threads
     third_party = imported - set(sys.stdlib_module_names) | {"silero-vad"}
-    assert {canonicalize_name(named_otherwise.get(name, name)) for name in third_party} == (
-        required - imported_by_others
-    )
+    names = {canonicalize_name(named_otherwise.get(name, name)) for name in third_party}
+    assert names - optional == required - imported_by_others - optional
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "recipes", "pretrained"])

@@ -47,6 +47,8 @@ class Analysis:
         Seconds at which windows met; empty for a recording that was heard in one pass.
     warnings : list of str
         What was wrong with the recording and passed over.
+    error : str or None
+        Why a recording of several could not be analysed: the rest says nothing then.
     """
 
     duration: float
@@ -64,6 +66,7 @@ class Analysis:
     sample_rate: int = SAMPLE_RATE
     joints: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
+    error: str | None = None
 
     def to_dict(self):
         """Plain values for JSON; experts as runs ``[expert, number of frames]``.

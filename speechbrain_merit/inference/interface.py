@@ -1,32 +1,18 @@
 """MeritInterface: from recordings to clean speech and its emotions, with a trained model."""
 
-import functools
-import os
-from pathlib import Path
-
 import torch
-from ruamel.yaml.error import YAMLError
-from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
-from speechbrain_merit.errors import PretrainedError
-from speechbrain_merit.export.loading import check_format, require_files, shipped_model
-from speechbrain_merit.inference.analysis import Assembler
 from speechbrain_merit.inference.batches import checked, unpadded
-from speechbrain_merit.inference.hearing import hear
-from speechbrain_merit.inference.jobs import FileJob, Job, run
-from speechbrain_merit.inference.pickling import empty, folded, importable
+from speechbrain_merit.inference.encoding import Encoding
+from speechbrain_merit.inference.given import GivenJob
+from speechbrain_merit.inference.jobs import Job
+from speechbrain_merit.inference.loaded import Loaded
+from speechbrain_merit.inference.table import Analyses
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
-#: What a YAML file that is cut off makes HyperPyYAML and SpeechBrain raise.
-UNREADABLE = (AttributeError, ImportError, LookupError, TypeError, ValueError, YAMLError)
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    # a forked child has none of the threads that torch shares its work among, and waits for them
-    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
-
-
-class MeritInterface(Pretrained):
+class MeritInterface(Encoding, Loaded):
     """A trained model of the project, ready to use.
 
     Recordings up to ``window_seconds`` (10 unless the model's ``hyperparams.yaml`` says otherwise)
@@ -64,86 +50,6 @@ class MeritInterface(Pretrained):
     'no_speech'
     """
 
-    HPARAMS_NEEDED = ["labels", "temperature", "label_encoder", "sample_rate"]
-    MODULES_NEEDED = ["model"]
-    WINDOW_SECONDS = 10
-
-    @classmethod
-    def from_hparams(cls, source, hparams_file="hyperparams.yaml", savedir=None, **kwargs):
-        """Loads a pretrained folder, or one from the hub into ``savedir``.
-
-        Arguments
-        ---------
-        source : str or Path
-            Folder, or name of a model on the Hugging Face hub.
-        hparams_file : str
-            Its YAML.
-        savedir : str or Path, optional
-            Where files of the hub go; a folder is read where it lies.
-        **kwargs : dict
-            To SpeechBrain, such as ``run_opts={"device": "cuda"}``.
-
-        Raises
-        ------
-        PretrainedError
-            A file is missing, cut off, or does not fit the model.
-        """
-        if not Path(source).is_dir():
-            return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
-        require_files(source)
-        check_format(source)
-        try:  # without savedir: SpeechBrain would take what an earlier model left there
-            return super().from_hparams(str(source), hparams_file, savedir=None, **kwargs)
-        except PretrainedError:
-            raise
-        except UNREADABLE as error:
-            raise PretrainedError(
-                f"{Path(source) / hparams_file}: cannot be used, perhaps it is cut off: {error!r}"
-            ) from error
-
-    def __reduce__(self):
-        """Pickles, and copies; see :mod:`speechbrain_merit.inference.pickling`."""
-        return empty, (importable(type(self)),), folded(self)
-
-    @property
-    def device(self):
-        """Where the network is, as text; ``.to(device)`` moves both."""
-        modules = self._modules.get("mods")
-        return self.asked_device if modules is None else str(next(modules.parameters()).device)
-
-    @device.setter
-    def device(self, device):
-        self.asked_device = device  # SpeechBrain's: it moves the network there
-        if "mods" in self._modules:
-            self.mods.to(device)
-
-    @classmethod
-    def shipped(cls, name="merit-tiny", **kwargs):
-        """A model that travels with the package; ``kwargs`` as of :meth:`from_hparams`.
-
-        Raises
-        ------
-        PretrainedError
-            It did not come with this installation.
-        """
-        return cls.from_hparams(shipped_model(name), **kwargs)
-
-    @property
-    def model(self):
-        """The network."""
-        return self.mods.model
-
-    @property
-    def tasks(self):
-        """The tasks that the model has a head for: ``se``, ``ser``."""
-        return self.model.tasks
-
-    @property
-    def window_seconds(self):
-        """Length of a window, and of the longest recording that is heard in one pass."""
-        seconds = getattr(self.hparams, "window_seconds", None) or self.WINDOW_SECONDS
-        return min(seconds, self.model.encoder.max_seconds or seconds)
-
     def enhance_batch(self, wavs, lengths=None):
         """Clean speech of noisy speech.
 
@@ -180,8 +86,8 @@ class MeritInterface(Pretrained):
 
         Arguments
         ---------
-        path : str or Path
-            The recording.
+        path : str, Path, file object, bytes or tuple
+            The recording; see :meth:`analyse_file`.
         output_filename : str or Path, optional
             Where the result is written as well; its suffix is the format.
         keep_rate : bool
@@ -202,7 +108,7 @@ class MeritInterface(Pretrained):
         """
         self.require("se")
         job = self.done(
-            [FileJob(path, output_filename, keep_rate, channels)], ("se",), over_time=False
+            [GivenJob(path, output_filename, keep_rate, channels)], ("se",), over_time=False
         )[0]
         enhanced = job.enhanced()
         return enhanced if enhanced is None or channels == "separate" else enhanced[0]
@@ -243,7 +149,7 @@ class MeritInterface(Pretrained):
     def classify_file(self, path):
         """The emotion of a recording, channels mixed; see :meth:`classify_batch` (B = 1)."""
         self.require("ser")
-        return self.classified([FileJob(path, keep=False)])
+        return self.classified([GivenJob(path, keep=False)])
 
     def classified(self, jobs):
         """The emotions of recordings of any length: the mean over their windows."""
@@ -288,8 +194,10 @@ class MeritInterface(Pretrained):
 
         Arguments
         ---------
-        path : str or Path
-            The recording.
+        path : str, Path, file object, bytes or tuple
+            The recording: a path; a file object that was opened for bytes, or bytes, in a format
+            that soundfile reads; or (array, rate), the array (n) or (n, channels) of floats, full
+            scale 1, or of int16 or int32.
         output_filename : str or Path, optional
             Where the enhanced recording is written.
         keep_rate : bool
@@ -313,9 +221,34 @@ class MeritInterface(Pretrained):
         AudioError
             The recording cannot be read, or the result not written.
         """
-        job = FileJob(path, output_filename, keep_rate, channels)
+        job = GivenJob(path, output_filename, keep_rate, channels)
         (job,) = self.done([job], self.tasks, batch_size, progress)
         return job.analyses() if channels == "separate" else job.analyses()[0]
+
+    def analyse_files(self, paths, enhanced=False, channels="mix", batch_size=1, progress=False):
+        """Everything there is to know of many recordings; one that fails stops no other.
+
+        Arguments
+        ---------
+        paths : iterable
+            Recordings, each as :meth:`analyse_file` takes them.
+        enhanced : bool
+            Keep the enhanced waves; those of many recordings may not fit into memory.
+        channels, batch_size, progress
+            See :meth:`analyse_file`; windows of several recordings go through together.
+
+        Returns
+        -------
+        Analyses
+            A list of Analysis in the order of the recordings, for separate channels one a channel,
+            and its table: ``to_frame()``. ``error`` says why a recording failed.
+        """
+        found = Analyses()
+        with tqdm(disable=not progress, unit="s", desc="heard") as bar:
+            jobs = (GivenJob(path, channels=channels, keep=enhanced) for path in paths)
+            for job in self.analyse_jobs(jobs, batch_size, bar.update):
+                found += job.analyses() if job.error is None else [job.failed()]
+        return found
 
     def analyse_jobs(self, jobs, batch_size=1, heard_seconds=None):
         """Analyses many recordings, their windows in batches; one that fails stops no other.
@@ -335,44 +268,6 @@ class MeritInterface(Pretrained):
             When done: ``error``, or else ``analyses()``.
         """
         return self.listen(jobs, self.tasks, batch_size, True, heard_seconds)
-
-    def listen(self, jobs, tasks, batch_size=1, over_time=True, heard_seconds=None):
-        """Sends recordings through the network; yields each when it is done."""
-
-        def through(windows):
-            return self.hear(windows, tasks, over_time)
-
-        assembler = functools.partial(
-            Assembler,
-            labels=self.hparams.labels,
-            attributes=getattr(self.hparams, "attributes", ()),
-            abstain=over_time,
-        )
-        yield from run(jobs, through, assembler, self.window_seconds, batch_size, heard_seconds)
-
-    def hear(self, windows, tasks=None, over_time=True):
-        """What the network makes of windows in one pass; see :func:`hearing.hear`."""
-        return hear(self.model, windows, tasks or self.tasks, self.hparams.temperature, over_time)
-
-    def done(self, jobs, tasks, batch_size=1, progress=False, over_time=True):
-        """The jobs when all are done; raises the error of the first that failed."""
-        with tqdm(disable=not progress, unit="s", desc="heard") as bar:
-            for job in self.listen(jobs, tasks, batch_size, over_time, bar.update):
-                if job.error is not None:
-                    raise job.error
-        return jobs
-
-    @torch.inference_mode()
-    def one_pass(self, wavs, lengths, task):
-        """What the network makes of a batch in one pass, for one task."""
-        lengths = None if lengths is None else lengths.float().to(self.device)
-        return self.model(wavs, lengths, (task,))
-
-    def require(self, task):
-        """Raises ValueError unless the model has a head for a task."""
-        heads = {"se": "enhancement", "ser": "emotion"}
-        if getattr(self.model, heads[task]) is None:
-            raise ValueError(f"This model has no {heads[task]} head.")
 
     def forward(self, wavs, lengths=None):
         """The same as :meth:`analyse_batch`."""

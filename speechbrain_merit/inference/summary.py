@@ -137,14 +137,18 @@ def failed(failures):
     return [{"file": name, "error": error} for name, error in failures.items()]
 
 
-def write_summary(path, lines):
-    """One CSV for all recordings, those that failed among them; columns of one's own stay."""
+def columns(lines):
+    """The columns of a table of rows, in their order: one's own are the last."""
     names = dict.fromkeys(name for line in lines for name in line)
     scores = [name for name in names if name[:2] in ("p_", "a_")]
     own = [name for name in names if name not in {*FIRST, *scores, *LAST}]
+    return [*FIRST, *scores, *LAST, *own]
+
+
+def write_summary(path, lines):
+    """One CSV for all recordings, those that failed among them; columns of one's own stay."""
     text = io.StringIO()
-    fields = [*FIRST, *scores, *LAST, *own]
-    table = csv.DictWriter(text, fields, restval="", lineterminator="\n")
+    table = csv.DictWriter(text, columns(lines), restval="", lineterminator="\n")
     table.writeheader()
     table.writerows(lines)
     write_text(path, text.getvalue(), errors=ESCAPED)
