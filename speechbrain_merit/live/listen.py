@@ -79,7 +79,7 @@ def listen(arguments):
 
 @contextmanager
 def interrupts():
-    """An event that the first Ctrl-C sets; a second one interrupts as ever."""
+    """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts as ever."""
     ended = threading.Event()
 
     def end(number, frame):
@@ -87,11 +87,12 @@ def interrupts():
             raise KeyboardInterrupt
         ended.set()
 
-    before = signal.signal(signal.SIGINT, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield ended
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def arriving(blocks, ended):

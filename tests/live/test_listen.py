@@ -92,7 +92,8 @@ def test_no_sound_at_all_is_no_error(model, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == "0.0 s, 0.0 s of them speech"
 
 
-def test_ctrl_c_ends_it_with_a_whole_file(model, tmp_path, repo_root):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_with_a_whole_file(model, tmp_path, repo_root, number):
     out = tmp_path / "a.wav"
     process = subprocess.Popen(
         [sys.executable, "-m", "speechbrain_merit", "listen", "--stdin", "--model", str(model)]
@@ -107,7 +108,7 @@ def test_ctrl_c_ends_it_with_a_whole_file(model, tmp_path, repo_root):
         process.stdin.write(pcm(wave(2)).tobytes())
         process.stdin.flush()  # and stays open: it waits for more
         assert process.stdout.readline()  # the first result
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(60) == 0
     finally:
         process.kill()
