@@ -1,10 +1,11 @@
-"""Speed and memory of a pretrained model: python benchmarks/inference.py [--model DIR] [--hour].
+"""Speed and memory of a pretrained model: python benchmarks/inference.py [--hour] [--jobs N].
 
 Prints the real-time factor (seconds of processor time for a second of sound) of joint analysis, of
 the emotion alone and of enhancement alone on one core; the time to the first result of a fresh
 process, beside what importing speechbrain and transformers alone takes; and, with --hour, time and
-largest memory of ``merit analyse`` on ten minutes and on an hour. Processor time, so that what else
-runs on the machine changes little; nothing waits for anything but --hour's files.
+largest memory of ``merit analyse`` on ten minutes and on an hour; and, with --jobs, recordings an
+hour of one process with one thread and of N, by the clock, so that nothing else should run.
+Processor time elsewhere, so that what else runs on the machine changes little.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
 REPEATS = 5
+RECORDINGS = 60  # that several processes share
 BASELINE = "import speechbrain, transformers"
 FIRST = """
 import torch
@@ -106,11 +108,41 @@ def long_recordings(model):
         )
 
 
+def several_processes(model, jobs):
+    """Prints recordings of ten seconds an hour, of one process and of several."""
+    import soundfile as sf
+
+    sound, rates = speech_like(10), []
+    with tempfile.TemporaryDirectory() as folder:
+        for index in range(RECORDINGS):
+            sf.write(Path(folder) / f"{index}.wav", sound, 16000)
+        for count in (1, jobs):
+            # in each one thread; the first recording, and those of the start, are not counted
+            environment = {**os.environ, "OMP_NUM_THREADS": str(count), "HF_HUB_OFFLINE": "1"}
+            taken = []
+            for part in (count, RECORDINGS):
+                paths = [str(Path(folder) / f"{index}.wav") for index in range(part)]
+                start = time.perf_counter()
+                subprocess.run(
+                    [*(sys.executable, "-m", "speechbrain_merit", "analyse", *paths),
+                     *("--model", str(model), "--out", f"{folder}/{count}_{part}"),
+                     *("--device", "cpu", "--jobs", str(count))],
+                    cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True,
+                )  # fmt: skip
+                taken.append(time.perf_counter() - start)
+            rates.append(3600 * (RECORDINGS - count) / (taken[1] - taken[0]))
+            print(
+                f"{count} processes         {rates[-1]:.0f} recordings of 10 s an hour", flush=True
+            )
+    print(f"gain                {rates[1] / rates[0]:.2f} ×")
+
+
 def main():
     """Measures what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="a pretrained folder (default: the one that ships)")
     parser.add_argument("--hour", action="store_true", help="long recordings too")
+    parser.add_argument("--jobs", type=int, help="several processes too")
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -121,6 +153,8 @@ def main():
     real_time_factors(model)
     if arguments.hour:
         long_recordings(model)
+    if arguments.jobs:
+        several_processes(model, arguments.jobs)
 
 
 if __name__ == "__main__":

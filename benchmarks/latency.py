@@ -125,6 +125,7 @@ def main():
     parser.add_argument("--data", type=Path, help="folder with speech/RAVDESS and noise/ambient")
     parser.add_argument("--model", help="a pretrained folder (default: the one that ships)")
     parser.add_argument("--utterances", type=int, default=12, help="of each speaker (default: 12)")
+    parser.add_argument("--latencies", type=float, nargs="+", default=LATENCIES, metavar="SECONDS")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     merit = MeritInterface.from_hparams(
@@ -154,7 +155,7 @@ def main():
           "F1, shown | F1, likeliest | real-time factor |")  # fmt: skip
     print("| --- " * 9 + "|")
     print(f"| noisy | | | | {noisy[0]:.1f} | {noisy[1]:.3f} | | | |", flush=True)
-    for latency in LATENCIES:
+    for latency in arguments.latencies:
         plan = MeritStream(merit, latency=latency).plan
         spans = [f"{n / RATE:.2f}" for n in (plan.length, plan.hop, plan.look_ahead)]
         sdr, intelligible, shown, likely, factor = score(merit, scenes, latency)

@@ -149,6 +149,13 @@ def add_analyse_arguments(parser):
         metavar="N",
         help="windows that are heard at once; more than 1 pays on a GPU (default: 1)",
     )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="processes that share recordings and cores; each holds the model (default: 1)",
+    )
 
 
 def add_listen_arguments(parser):

@@ -33,6 +33,10 @@ from speechbrain_merit.inference.summary import (
     rows,
     write_summary,
 )
+from speechbrain_merit.inference.workers import shared
+
+#: What a recording's results depend on, of the command line.
+OPTIONS = ("channels", "keep_rate", "plot", "batch_size")
 
 
 def analyse(arguments):
@@ -42,7 +46,7 @@ def analyse(arguments):
     ---------
     arguments : argparse.Namespace
         ``inputs``, ``model``, ``out``, ``plot``, ``channels``, ``keep_rate``, ``device``,
-        ``batch_size``, ``skip_existing``.
+        ``batch_size``, ``jobs``, ``skip_existing``.
 
     Returns
     -------
@@ -66,17 +70,13 @@ def analyse(arguments):
     if not os.access(out, os.W_OK):
         raise PermissionError(f"{out}: cannot be written to; give another --out.")
     earlier(out / SUMMARY)  # what is no summary is not written over
-    model = load(arguments.model, arguments.device) if paths else None
     there, lines = [], []  # of results that are there already, and of new ones
     try:
         if paths:
-            for job in heard(model, paths, arguments, there):
-                try:
-                    lines += finish(job)
-                except OSError as error:
-                    job.error = error
-                if job.error is not None:
-                    failures[str(job.path)] = str(job.error)
+            for path, found, error in heard(paths, arguments, there):
+                lines += found
+                if error is not None:
+                    failures[path] = error
     except torch.cuda.OutOfMemoryError as error:
         raise ValueError(
             "the device's memory does not suffice: give a smaller --batch_size, or --device cpu"
@@ -194,7 +194,7 @@ def fitting(name):
     return name.with_name(shortened(name.name, len(ENHANCED)))
 
 
-def heard(model, paths, arguments, there):
+def heard(paths, arguments, there):
     """Analyses recordings one by one, behind a progress bar in seconds of sound.
 
     Each is planned when its turn comes and forgotten when it is done: what is in memory does not
@@ -202,10 +202,10 @@ def heard(model, paths, arguments, there):
 
     Yields
     ------
-    PlannedJob
-        When done, well or not.
+    tuple
+        The path, its rows, and why it failed or None.
     """
-    out = Path(arguments.out)
+    out, model = Path(arguments.out), load(arguments.model, arguments.device)
     bases = {path: out / name for path, name in names(paths, arguments.inputs, out).items()}
     made = maker(model, arguments.channels, arguments.keep_rate)
     if arguments.skip_existing:
@@ -215,25 +215,73 @@ def heard(model, paths, arguments, there):
             if about is not None:
                 there += rows(path, about)
                 del bases[path]
-    jobs = (PlannedJob(*planned, arguments, made, model.tasks) for planned in bases.items())
-    total = round(sum(seconds(path) for path in bases))
+    wanted = {key: getattr(arguments, key) for key in OPTIONS}
+    plans = ((path, base, wanted, made) for path, base in bases.items())
+    total, jobs = round(sum(seconds(path) for path in bases)), min(arguments.jobs, len(bases))
     # no bar where nobody watches: output to a file or another program
     with tqdm(total=total, unit="s", desc="heard", disable=None) as bar:
-        done = model.analyse_jobs(jobs, arguments.batch_size, bar.update)
+        if jobs > 1:
+            del model  # each process loads its own
+            source = arguments.model, arguments.device
+            done = (result for part in shared(plans, one, load, source, jobs) for result in part)
+        else:
+            done = analysed(model, plans, arguments.batch_size, bar.update)
         try:
-            yield from done
+            for path, found, error, sound in done:
+                if jobs > 1:
+                    bar.update(sound)
+                yield path, found, error
         finally:
             done.close()
+
+
+def one(model, plan, go_on):
+    """In a process among several: the results of one plan (list)."""
+    return list(analysed(model, [plan], plan[2]["batch_size"], go_on))
+
+
+def analysed(model, plans, batch_size, heard_seconds):
+    """Analyses recordings and writes their results.
+
+    Arguments
+    ---------
+    model : MeritInterface
+        The model.
+    plans : iterable of tuple
+        Of each recording its path, the base of its results, the options and the maker.
+    batch_size : int
+        Windows that are heard at once.
+    heard_seconds : callable
+        Told the seconds of sound in every window that is done.
+
+    Yields
+    ------
+    tuple
+        The path, its rows, why it failed or None, and its seconds as its header says.
+    """
+    jobs = (PlannedJob(*plan, model.tasks) for plan in plans)
+    done = model.analyse_jobs(jobs, batch_size, heard_seconds)
+    try:
+        for job in done:
+            found = []
+            try:
+                found = finish(job)
+            except OSError as error:
+                job.error = error
+            error = None if job.error is None else str(job.error)
+            yield str(job.path), found, error, seconds(job.path)
+    finally:
+        done.close()
 
 
 class PlannedJob(FileJob):
     """A recording and where all of its results go: the paths that start with ``base``."""
 
-    def __init__(self, path, base, arguments, made, tasks):
+    def __init__(self, path, base, options, made, tasks):
         self.base, self.made, self.plot = base, made, None
         enhanced = place(base, ENHANCED) if "se" in tasks else None
-        super().__init__(path, enhanced, arguments.keep_rate, arguments.channels, keep=False)
-        self.wants_plot = arguments.plot
+        super().__init__(path, enhanced, options["keep_rate"], options["channels"], keep=False)
+        self.wants_plot = options["plot"]
 
     def blocks(self, assembler):
         """Opens the recording, and a picture of it if one is wanted."""
