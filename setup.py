@@ -43,8 +43,19 @@ REQUIRED = [
     "tqdm>=4.65",
 ]
 PANDAS = ["pandas>=2.2"]  # to_frame
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
+SERVE = [
+    "fastapi>=0.115",
+    "uvicorn>=0.30",
+    "python-multipart>=0.0.18",
+    "websockets>=13.0",  # with which uvicorn speaks them
+]
+DEMO = ["gradio>=6.0,<7"]
 TEST = [
     *PANDAS,
+    *ONNX,
+    *SERVE,
+    "httpx>=0.27",
     "pytest>=8.0",
     "hypothesis>=6.100",
     "packaging>=23.0",
@@ -54,7 +65,14 @@ TEST = [
 LIVE = ["sounddevice>=0.4.6"]  # merit listen with a microphone
 # The models that travel with the package lie in a folder of their own in the repository.
 PRETRAINED = "speechbrain_merit.pretrained"
-DEV = ["ruff>=0.12", "yamllint>=1.35", "codespell[toml]>=2.3"]
+DEV = [
+    *DEMO,
+    "playwright>=1.50",  # steers the browser that looks at the demo; the browser is Debian's
+    "schemathesis>=4.0,<5",
+    "ruff>=0.12",
+    "yamllint>=1.35",
+    "codespell[toml]>=2.3",
+]
 
 setup(
     name="speechbrain_merit",
@@ -83,5 +101,13 @@ setup(
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},
     python_requires=">=3.10,<3.15",
     install_requires=REQUIRED,
-    extras_require={"live": LIVE, "pandas": PANDAS, "test": TEST, "dev": TEST + DEV},
+    extras_require={
+        "live": LIVE,
+        "pandas": PANDAS,
+        "onnx": ONNX,
+        "serve": SERVE,
+        "demo": DEMO,
+        "test": TEST,
+        "dev": TEST + DEV,
+    },
 )

@@ -51,6 +51,17 @@ exit codes:
   130 interrupted (what was finished is whole)
 """
 
+EXPORT = """\
+Makes a folder of a run's best checkpoint, or of a pretrained folder, that loads offline from
+anywhere. With --onnx (needs pip install "speechbrain_merit[onnx]"), it holds graphs for ONNX
+Runtime and merit_onnx.py, which needs NumPy, onnxruntime and soundfile alone.
+"""
+EXPORT_EXAMPLES = """\
+examples:
+  merit export results/merit/RAVDESS/1234 my_model --precision fp16
+  merit export my_model my_graphs --onnx
+"""
+
 
 def parser():
     """The parser of the whole command line."""
@@ -88,18 +99,25 @@ def parser():
 
     export = commands.add_parser(
         "export",
-        help="make a pretrained folder of a finished run",
-        description="Makes a folder of a run's best checkpoint that loads offline from anywhere.",
-        epilog="example:\n  merit export results/merit/RAVDESS/1234 my_model --precision fp16",
+        help="make a pretrained folder of a finished run, or graphs that run without PyTorch",
+        description=EXPORT,
+        epilog=EXPORT_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    export.add_argument("results", metavar="RESULTS", help="the folder of a run")
-    export.add_argument("out", metavar="OUT", help="the pretrained folder to make")
+    export.add_argument(
+        "source", metavar="RUN_OR_FOLDER", help="the folder of a run, or a pretrained folder"
+    )
+    export.add_argument("out", metavar="OUT", help="the folder to make")
+    export.add_argument(
+        "--onnx",
+        action="store_true",
+        help="graphs for ONNX Runtime and a script for them, in place of a pretrained folder",
+    )
     export.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8"),
         default="fp32",
-        help="of the stored weights (default: fp32, bit-equal to what was trained)",
+        help="of the stored weights (default: fp32, bit-equal to what was trained); no fp16 in ONNX",
     )
     export.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     export.set_defaults(run=run_export)
@@ -205,10 +223,15 @@ def run_listen(arguments):
 
 def run_export(arguments):
     """``merit export``."""
-    from speechbrain_merit.training.finished import export_run
+    from speechbrain_merit.training.exporting import export
 
-    folder = export_run(arguments.results, arguments.out, arguments.precision, arguments.overwrite)
-    print(f"{folder}: load it with MeritInterface.from_hparams, or merit analyse --model {folder}")
+    given = {k: v for k, v in vars(arguments).items() if k not in ("command", "run")}
+    folder = export(**given)
+    if arguments.onnx:
+        print(f"{folder}: python {folder}/merit_onnx.py RECORDING --out DIR")
+    else:
+        way = f"MeritInterface.from_hparams, or merit analyse --model {folder}"
+        print(f"{folder}: load it with {way}")
     return OK
 
 

@@ -26,6 +26,7 @@ from speechbrain_merit.lobes.quantised import Int8Linear, quantise
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
 PRECISIONS = ("fp32", "fp16", "int8")
+OWN = (HPARAMS, WEIGHTS, LABELS, INTERFACE, CARD)
 QUANTISER = "speechbrain_merit.lobes.quantised.quantise"
 ENCODER_FACTORY = "speechbrain_merit.lobes.encoder_config.encoder_from_config"
 
@@ -134,15 +135,17 @@ def write_pretrained(
     return folder
 
 
-def refuse_other_folders(folder, overwrite):
-    """Raises FileExistsError unless a folder may be written."""
+def refuse_other_folders(folder, overwrite, own=OWN, mark=HPARAMS):
+    """Raises FileExistsError unless a folder may be written: of its own files, ``mark`` is one."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not overwrite:
         raise FileExistsError(f"{folder} is there already: give another folder, or delete it.")
-    strange = {path.name for path in folder.iterdir()} - {HPARAMS, WEIGHTS, LABELS, INTERFACE, CARD}
-    if not folder.is_dir() or not (folder / HPARAMS).is_file() or strange - {"__pycache__"}:
-        raise FileExistsError(f"{folder} is there already and is no pretrained folder.")
+    strange = folder.is_dir() and {path.name for path in folder.iterdir()} - {*own, "__pycache__"}
+    if not (folder / mark).is_file() or strange:
+        raise FileExistsError(
+            f"{folder} is there already and is no such folder as export makes: give another one."
+        )
 
 
 def replace_folder(new, folder):

@@ -123,9 +123,13 @@ class MelHidden(Encoder):
         """Frames T of S samples: two mel frames each, the last one alone where odd."""
         return (counts // HOP + 1) // 2
 
+    def power(self, wavs, lengths):
+        """The power of each frequency (B, M + 1, F); ONNX has another transform here."""
+        return stft(wavs, lengths, self.window).abs().square()
+
     def log_mel(self, wavs, lengths):
         """Log-mel bands (B, M, bands), M = S // 160, each less its mean over the true length."""
-        power = stft(wavs, lengths, self.window)[:, :-1].abs().square()
+        power = self.power(wavs, lengths)[:, :-1]
         counts = (sample_counts(wavs, lengths) // HOP).unsqueeze(1)
         valid = (torch.arange(power.shape[1], device=wavs.device) < counts)[..., None]
         log = in_bands(power, self.mel).clamp(min=FLOOR).log10() * valid

@@ -65,9 +65,13 @@ class WhisperHidden(Encoder):
         """Frames T of S samples: two mel frames each, the last one alone where odd."""
         return (counts // HOP + 1) // 2
 
+    def power(self, wavs, lengths):
+        """The power of each frequency (B, M + 1, F); ONNX has another transform here."""
+        return stft(wavs, lengths, self.window).abs().square()
+
     def log_mel(self, wavs, lengths):
         """Whisper's input (B, mel, M), M = S // 160, normalised over each true length."""
-        power = stft(wavs, lengths, self.window)[:, :-1].abs().square()
+        power = self.power(wavs, lengths)[:, :-1]
         counts = sample_counts(wavs, lengths) // HOP
         valid = (torch.arange(power.shape[1], device=wavs.device) < counts.unsqueeze(1))[..., None]
         log = in_bands(power, self.mel).clamp(min=1e-10).log10()  # 1e-10, 8, 4: Whisper's own

@@ -1,5 +1,6 @@
 """A trained model as a folder: what it holds, that it loads anywhere, and what is refused."""
 
+import os
 import shutil
 
 import numpy as np
@@ -21,6 +22,7 @@ from speechbrain_merit.lobes.level import CorpusStatistics
 from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.lobes.self_supervised import SelfSupervisedHidden
 from speechbrain_merit.training import run as recipe
+from speechbrain_merit.training.exporting import export
 from speechbrain_merit.training.finished import best_checkpoint, export_run
 from tests.tiny import WIDTH, tiny_dual_path, tiny_encoder, tiny_merit
 from tests.training.test_run import arguments, corpus  # noqa: F401 (a fixture)
@@ -293,3 +295,10 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "hyperparams.yaml").write_text("seed: 1")
     with pytest.raises(ValueError, match="train first"):
         export_run(tmp_path, tmp_path / "out")
+
+
+def test_a_run_is_exported_to_graphs_too(run, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    folder = export(run, tmp_path / "graphs", onnx=True)
+    assert {"emotion.onnx", "enhancement.onnx", "merit_onnx.py"} <= set(os.listdir(folder))
