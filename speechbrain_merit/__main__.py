@@ -1,4 +1,4 @@
-"""The command line: ``merit analyse``, ``merit listen``, ``merit export``, ``merit convert``.
+"""The command line: ``merit analyse``, ``export``, ``serve``, ``convert``.
 
 Also ``python -m speechbrain_merit …``. What is heavy is imported by the command that needs it.
 """
@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from speechbrain_merit import __version__
+from speechbrain_merit.live import serve as live
 
 #: 0: all well; 1: some recordings could not be analysed; 2: it could not start, as argparse has
 #: it; 130: interrupted, as shells have it.
@@ -117,10 +118,20 @@ def parser():
         "--precision",
         choices=("fp32", "fp16", "int8"),
         default="fp32",
-        help="of the stored weights (default: fp32, bit-equal to what was trained); no fp16 in ONNX",
+        help="of the weights (default: fp32, bit-equal to what was trained); no fp16 in ONNX",
     )
     export.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     export.set_defaults(run=run_export)
+
+    serve = commands.add_parser(
+        "serve",
+        help="answer recordings over HTTP",
+        description=live.DESCRIPTION,
+        epilog=live.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    live.add_arguments(serve, positive)
+    serve.set_defaults(run=live.serve)
 
     convert = commands.add_parser(
         "convert",
