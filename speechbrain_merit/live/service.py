@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import FastAPI, File, HTTPException, Request, UploadFile
+from fastapi import FastAPI, File, HTTPException, Request, UploadFile, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +15,7 @@ from speechbrain_merit.inference.results import maker
 from speechbrain_merit.live.guard import Guard
 from speechbrain_merit.live.page import page
 from speechbrain_merit.live.schema import Failed, Health, Problem, Recording, Version
+from speechbrain_merit.live.sockets import PROTOCOL, Connection
 from speechbrain_merit.live.uploads import TooLongError, Upload, own_folder
 from speechbrain_merit.live.worker import Worker
 
@@ -40,7 +41,8 @@ def make_app(merit, limits):
     merit : MeritInterface
         The model.
     limits : argparse.Namespace
-        ``queue``, ``max_mb``, ``max_seconds``, ``timeout``, ``patience``, ``batch_size``.
+        ``queue``, ``max_mb``, ``max_seconds``, ``timeout``, ``patience``, ``streams``,
+        ``batch_size``.
 
     Returns
     -------
@@ -120,9 +122,18 @@ def make_app(merit, limits):
             speechbrain_merit=__version__, model=mark, labels=list(merit.hparams.labels), tasks=tasks
         )
 
+    @app.websocket("/stream")
+    async def stream(socket: WebSocket):
+        left = app.state.streams < limits.streams
+        app.state.streams += left
+        try:
+            await Connection(socket, app.state.worker, limits.patience).run(left)
+        finally:
+            app.state.streams -= left
+
     @app.get("/docs", include_in_schema=False)
     async def docs():
-        return HTMLResponse(page(app.openapi()))
+        return HTMLResponse(page(app.openapi(), PROTOCOL))
 
     return app
 

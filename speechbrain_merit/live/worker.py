@@ -14,7 +14,6 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_merit.audio.windows import cut
 from speechbrain_merit.errors import AudioError
 from speechbrain_merit.inference.analysis import Assembler
-from speechbrain_merit.inference.hearing import hear
 
 logger = get_logger(__name__)
 
@@ -30,7 +29,7 @@ class Task:
     job : Job
         From :mod:`speechbrain_merit.inference.jobs`.
     windows : iterator of Window
-        Of this job.
+        Of this job, which is done with the last one.
 
     Attributes
     ----------
@@ -84,10 +83,10 @@ class Worker:
         windows = cut(job.blocks(self.assembler), self.merit.window_seconds)
         return Task(job, following(next(windows), windows))
 
-    def take(self, task):
-        """Queues a task; returns the promise of its end."""
+    def take(self, task, first=False):
+        """Queues a task, before all others if ``first``; returns the promise of its end."""
         with self.changed:
-            self.tasks.append(task)
+            self.tasks.insert(0 if first else len(self.tasks), task)
             self.changed.notify()
         return task.done
 
@@ -123,9 +122,8 @@ class Worker:
 
     def hear(self, group):
         """Hears some windows in one pass; where that fails, each by itself."""
-        merit, windows = self.merit, [window for _, window in group]
         try:
-            heard = hear(merit.model, windows, merit.tasks, merit.hparams.temperature)
+            heard = self.merit.hear([window for _, window in group])
         except Exception as error:
             if len(group) == 1:
                 self.fail(group[0][0], error)
@@ -148,7 +146,6 @@ class Worker:
             error = AudioError(f"{getattr(task.job, 'path', 'wave')}: {error}")
         if not isinstance(error, (AudioError, OSError)):
             logger.exception("A request failed:", exc_info=error)
-        task.windows.close()
         task.job.fail(error)
         if not task.done.done() and task.done.set_running_or_notify_cancel():
             task.done.set_exception(error)

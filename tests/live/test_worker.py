@@ -7,7 +7,6 @@ import torch
 from speechbrain_merit.errors import AudioError
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.inference.jobs import Job
-from speechbrain_merit.live import worker as module
 from speechbrain_merit.live.worker import Worker
 from tests.live.service import small_model, voice
 
@@ -50,7 +49,7 @@ def test_a_short_window_is_not_padded_to_a_long_one(worker):
 
 def test_a_short_recording_does_not_wait_for_a_long_one_before_it(worker):
     ended = []
-    promises = take(worker, voice(40), voice(40, 1), voice(40, 2), voice(40, 3), voice(1, 4))
+    promises = take(worker, voice(16), voice(16, 1), voice(16, 2), voice(16, 3), voice(1, 4))
     for name, promise in zip("abcde", promises):
         promise.add_done_callback(lambda _, name=name: ended.append(name))
     for promise in promises:
@@ -59,14 +58,14 @@ def test_a_short_recording_does_not_wait_for_a_long_one_before_it(worker):
 
 
 def test_a_request_that_fails_takes_no_other_with_it(worker, monkeypatch):
-    hear = module.hear
+    hear = worker.merit.hear
 
-    def fragile(model, windows, *others):
+    def fragile(windows):
         if any(np.abs(window.wavs).max() > 100 for window in windows):
             raise FloatingPointError("infinite")
-        return hear(model, windows, *others)
+        return hear(windows)
 
-    monkeypatch.setattr(module, "hear", fragile)
+    monkeypatch.setattr(MeritInterface, "hear", lambda merit, windows: fragile(windows))
     good, bad, other = take(worker, voice(2), 1000 * voice(2), voice(2, 1))
     assert good.result(60).analyses()[0].duration == 2.0
     assert other.result(60).analyses()[0].duration == 2.0
@@ -75,7 +74,7 @@ def test_a_request_that_fails_takes_no_other_with_it(worker, monkeypatch):
 
 
 def test_a_fault_of_the_program_does_not_end_the_thread(worker, monkeypatch):
-    monkeypatch.setattr(module, "hear", lambda *given: 1 / 0)
+    monkeypatch.setattr(MeritInterface, "hear", lambda *given: 1 / 0)
     (broken,) = take(worker, voice(1))
     with pytest.raises(ZeroDivisionError):
         broken.result(60)
@@ -86,7 +85,7 @@ def test_a_fault_of_the_program_does_not_end_the_thread(worker, monkeypatch):
 
 def test_what_nobody_waits_for_is_given_up(worker):
     with worker.changed:
-        gone, kept = take(worker, voice(40), voice(4))
+        gone, kept = take(worker, voice(16), voice(4))
         assert gone.cancel()
     kept.result(60)
     worker.stop()
