@@ -46,6 +46,7 @@ PANDAS = ["pandas>=2.2"]  # to_frame
 ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
 SERVE = [
     "fastapi>=0.115",
+    "pydantic>=2.7",
     "uvicorn>=0.30",
     "python-multipart>=0.0.18",
     "websockets>=13.0",  # with which uvicorn speaks them

@@ -28,7 +28,8 @@ form { border: 1px solid #bbb; padding: 1rem; }
 {% for path, methods in api.paths.items() %}{% for method, operation in methods.items() %}
 <h2><code>{{ method | upper }} {{ path }}</code></h2>
 <p>{{ operation.description }}</p>
-{% if path == "/analyse" %}<pre>curl -F file=@call.wav -F file=@talk.flac {{ "{address}" }}/analyse</pre>
+{% if path == "/analyse" %}
+<pre>curl -F file=@call.wav -F file=@talk.flac ADDRESS/analyse</pre>
 {% endif %}<table>
 {% for status, answer in operation.responses.items() %}
 <tr><td>{{ status }}</td><td>{{ answer.description }}</td></tr>

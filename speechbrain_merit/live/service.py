@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import FastAPI, File, HTTPException, Request, UploadFile, WebSocket
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from speechbrain_merit import __version__
 from speechbrain_merit.errors import AudioError
@@ -119,7 +119,10 @@ def make_app(merit, limits):
         """Which package and which model answer."""
         mark, tasks = made["model"], list(merit.tasks)
         return Version(
-            speechbrain_merit=__version__, model=mark, labels=list(merit.hparams.labels), tasks=tasks
+            speechbrain_merit=__version__,
+            model=mark,
+            labels=list(merit.hparams.labels),
+            tasks=tasks,
         )
 
     @app.websocket("/stream")

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import numpy as np
-from starlette.concurrency import run_in_threadpool
-from starlette.websockets import WebSocketDisconnect
+from fastapi import WebSocketDisconnect
+from fastapi.concurrency import run_in_threadpool
 
 from speechbrain_merit.errors import StreamError
 from speechbrain_merit.inference import MeritStream

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import torch
 
@@ -64,6 +63,8 @@ def running(command, folder, *arguments):
 
 def until(address, requests, key="requests"):
     """Waits until so many requests, or streams, are inside."""
+    import httpx
+
     end = time.monotonic() + 120
     while httpx.get(f"{address}/health").json()[key] != requests:
         assert time.monotonic() < end, "the place was never freed"

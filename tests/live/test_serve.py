@@ -1,4 +1,4 @@
-"""merit serve, over a real socket: what it answers, what it refuses, and that nobody else suffers."""
+"""merit serve over a real socket: what it answers and refuses, and that nobody else suffers."""
 
 import io
 import json
@@ -9,16 +9,15 @@ import threading
 
 import numpy as np
 import pytest
-
-for name in ("fastapi", "uvicorn", "httpx", "multipart"):
-    pytest.importorskip(name, reason="the extra serve is not installed")
-
-import httpx
 import soundfile as sf
 
 from speechbrain_merit.__main__ import main
 from speechbrain_merit.inference import MeritInterface
 from tests.live.service import RATE, running, small_model, until, voice
+
+for name in ("fastapi", "uvicorn", "python_multipart"):
+    pytest.importorskip(name, reason="the extra serve is not installed")
+httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 
 LIMITS = ("--max_mb", "2", "--max_seconds", "30", "--queue", "3", "--patience", "2")
 
@@ -214,7 +213,9 @@ def test_its_page_asks_nobody_else(address):
     assert answer.headers["content-type"].startswith("text/html")
     for route in ("POST /analyse", "GET /health", "GET /version", "/stream"):
         assert route in answer.text
-    assert "http:" not in answer.text and "https:" not in answer.text and "<script" not in answer.text
+    assert (
+        "http:" not in answer.text and "https:" not in answer.text and "<script" not in answer.text
+    )
     api = httpx.get(f"{address}/openapi.json").json()
     assert set(api["paths"]) == {"/analyse", "/health", "/version"}
     body = api["paths"]["/analyse"]["post"]["requestBody"]["content"]

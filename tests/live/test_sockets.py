@@ -5,15 +5,14 @@ import json
 import numpy as np
 import pytest
 
-for name in ("fastapi", "uvicorn", "httpx", "multipart", "websockets"):
-    pytest.importorskip(name, reason="the extra serve is not installed")
-
-import httpx
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
-
 from speechbrain_merit.inference import MeritInterface, MeritStream
 from tests.live.service import running, small_model, until, voice
+
+for name in ("fastapi", "uvicorn", "python_multipart"):
+    pytest.importorskip(name, reason="the extra serve is not installed")
+httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+client = pytest.importorskip("websockets.sync.client", reason="the extra serve is not installed")
+ended = pytest.importorskip("websockets.exceptions", reason="the extra serve is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def address(model, tmp_path_factory):
 
 
 def stream(address, query=""):
-    return connect(f"{address.replace('http', 'ws')}/stream?{query}", max_size=None)
+    return client.connect(f"{address.replace('http', 'ws')}/stream?{query}", max_size=None)
 
 
 def received(socket):
@@ -42,7 +41,7 @@ def received(socket):
                 texts.append(json.loads(message))
             else:
                 waves.append(message)
-    except ConnectionClosed:
+    except ended.ConnectionClosed:
         pass
     return texts, b"".join(waves)
 
