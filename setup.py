@@ -51,7 +51,7 @@ SERVE = [
     "python-multipart>=0.0.18",
     "websockets>=13.0",  # with which uvicorn speaks them
 ]
-DEMO = ["gradio>=6.0,<7"]
+DEMO = ["gradio>=6.0,<7", "websockets>=13.0"]
 TEST = [
     *PANDAS,
     *ONNX,
@@ -97,6 +97,7 @@ setup(
     package_dir={PRETRAINED: "pretrained"},
     package_data={
         "speechbrain_merit.evaluation.report": ["report.html.j2"],
+        "speechbrain_merit.live": ["live.js"],
         PRETRAINED: ["*/*.yaml", "*/*.ckpt", "*/*.txt", "*/*.py", "*/*.md"],
     },
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},

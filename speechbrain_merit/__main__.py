@@ -1,4 +1,4 @@
-"""The command line: ``merit analyse``, ``export``, ``serve``, ``convert``.
+"""The command line: ``merit analyse``, ``listen``, ``demo``, ``serve``, ``export``, ``convert``.
 
 Also ``python -m speechbrain_merit …``. What is heavy is imported by the command that needs it.
 """
@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from speechbrain_merit import __version__
-from speechbrain_merit.live import serve as live
+from speechbrain_merit.live import demo, serve
 
 #: 0: all well; 1: some recordings could not be analysed; 2: it could not start, as argparse has
 #: it; 130: interrupted, as shells have it.
@@ -123,15 +123,25 @@ def parser():
     export.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     export.set_defaults(run=run_export)
 
-    serve = commands.add_parser(
-        "serve",
-        help="answer recordings over HTTP",
-        description=live.DESCRIPTION,
-        epilog=live.EXAMPLES,
+    page = commands.add_parser(
+        "demo",
+        help="a page on this machine to try it",
+        description=demo.DESCRIPTION,
+        epilog=demo.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    live.add_arguments(serve, positive)
-    serve.set_defaults(run=live.serve)
+    demo.add_arguments(page)
+    page.set_defaults(run=demo.demo)
+
+    service = commands.add_parser(
+        "serve",
+        help="answer recordings over HTTP",
+        description=serve.DESCRIPTION,
+        epilog=serve.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.add_arguments(service, positive)
+    service.set_defaults(run=serve.serve)
 
     convert = commands.add_parser(
         "convert",

@@ -12,9 +12,9 @@ from speechbrain_merit.inference import MeritStream
 from speechbrain_merit.live.worker import Task
 
 PROTOCOL = """\
-/stream?sample_rate=16000&channels=1&latency=0.75&format=f32
+/stream?sample_rate=16000&channels=1&latency=0.75&format=f32le
 
-client → binary   samples, little-endian, channels interleaved; f32 (full scale 1) or s16
+client → binary   samples, channels interleaved; f32le (full scale 1) or s16le
 client → text     finish
 server → text     {"at": 0.5, "samples": 8000, "emotion": "sad", "probabilities": {"sad": 0.8, …},
                    "speech": true, "snr_db": 7.1}
@@ -29,7 +29,7 @@ Blocks may have any size up to 1 MB; as many samples come back as were sent. Who
 a while is let go. What the fields mean: docs/live.md.
 """
 #: How samples are sent, and what their full scale is multiplied with.
-FORMATS = {"f32": (np.dtype("<f4"), 1), "s16": (np.dtype("<i2"), 2**15)}
+FORMATS = {"f32le": (np.dtype("<f4"), 1), "s16le": (np.dtype("<i2"), 2**15)}
 ASKED_WRONG, LATER, FAULT = 1008, 1013, 1011  # of RFC 6455 and its registry
 
 
@@ -96,9 +96,9 @@ class Connection:
     def open(self):
         """Opens the stream that the query asks for."""
         asked = self.socket.query_params
-        kind = asked.get("format", "f32")
+        kind = asked.get("format", "f32le")
         if kind not in FORMATS:
-            raise StreamError(f"format is {kind!r}: give f32 or s16.")
+            raise StreamError(f"format is {kind!r}: give f32le or s16le.")
         self.dtype, self.scale = FORMATS[kind]
         numbers = {"sample_rate": int, "channels": int, "latency": float}
         given = {}

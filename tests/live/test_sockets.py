@@ -46,7 +46,7 @@ def received(socket):
     return texts, b"".join(waves)
 
 
-@pytest.mark.parametrize("query, dtype", [("", "<f4"), ("format=s16&latency=1.5", "<i2")])
+@pytest.mark.parametrize("query, dtype", [("", "<f4"), ("format=s16le&latency=1.5", "<i2")])
 def test_a_stream_gives_what_merit_stream_gives(address, model, query, dtype):
     merit = MeritInterface.from_hparams(model, run_opts={"device": "cpu"})
     wave = voice(6)
