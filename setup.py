@@ -98,6 +98,7 @@ setup(
     package_data={
         "speechbrain_merit.evaluation.report": ["report.html.j2"],
         "speechbrain_merit.live": ["live.js"],
+        "speechbrain_merit.data.exact": ["taps.npy"],
         PRETRAINED: ["*/*.yaml", "*/*.ckpt", "*/*.txt", "*/*.py", "*/*.md"],
     },
     entry_points={"console_scripts": ["merit = speechbrain_merit.__main__:main"]},

@@ -1,0 +1,82 @@
+"""Builds a NoisyEmo benchmark of a corpus, or tells whether one is the same test as another.
+
+> python noisyemo.py minimerit.yaml --out DIR
+> python noisyemo.py ravdess.yaml --data_folder /path/to/RAVDESS --out DIR --jobs 2
+> python noisyemo.py ravdess.yaml --data_folder … --out DIR --noise speech_commands=/path/to/it
+> python noisyemo.py ravdess.yaml --out DIR --verify
+> python noisyemo.py ravdess.yaml --out DIR --verify OTHER/manifest.csv
+
+Interrupted, the same command goes on. `--verify` compares with the committed hashes in `hashes/`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speechbrain_merit.data.noisyemo.build import build
+from speechbrain_merit.data.noisyemo.settings import read_settings
+from speechbrain_merit.data.noisyemo.verify import verify, write_hashes
+from speechbrain_merit.errors import MeritError
+
+HASHES = Path(__file__).resolve().parent / "hashes"
+COMMITTED = "committed"
+
+
+def arguments(given=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("yaml", help="the corpus: minimerit.yaml, ravdess.yaml, …")
+    parser.add_argument("--data_folder", help="the corpus as published")
+    parser.add_argument("--out", required=True, help="folder of the benchmark")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes; −1: all cores")
+    parser.add_argument(
+        "--noise",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="a further noise set as published; may be repeated",
+    )
+    parser.add_argument(
+        "--verify", nargs="?", const=COMMITTED, metavar="MANIFEST", help="compare, build nothing"
+    )
+    parser.add_argument("--write_hashes", metavar="FILE", help="hashes to commit, of a whole one")
+    found = parser.parse_args(given)
+    if any("=" not in noise for noise in found.noise):
+        parser.error("--noise takes NAME=DIR, such as --noise esc50=/data/ESC-50/audio")
+    return found
+
+
+def main(given=None):
+    """Does what the command line asks for; returns the exit status."""
+    asked = arguments(given)
+    yaml = Path(asked.yaml)
+    yaml = yaml if yaml.is_file() else Path(__file__).resolve().parent / yaml
+    if asked.verify is not None:
+        expected = asked.verify
+        if expected == COMMITTED:
+            expected = HASHES / f"{yaml.stem}.csv.xz"
+            if not expected.is_file():
+                raise MeritError(
+                    f"No hashes of {yaml.stem} are committed: compare with the manifest of another "
+                    "machine, --verify OTHER/manifest.csv"
+                )
+        file, found = verify(asked.out, expected, asked.jobs)
+        print(f"the same test ({found} files)" if file is None else f"{file}: {found}")
+        return int(file is not None)
+    if asked.write_hashes is not None:
+        write_hashes(asked.out, asked.write_hashes)
+        return 0
+    folders = dict(noise.split("=", 1) for noise in asked.noise)
+    build(read_settings(yaml, asked.data_folder, folders), asked.out, asked.jobs)
+    print(f"{asked.out} is complete; whether it is the same test says --verify")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MeritError as error:
+        print(f"noisyemo.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

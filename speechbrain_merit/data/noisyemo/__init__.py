@@ -1,0 +1,1 @@
+"""NoisyEmo: noisy test sets of corpora that anyone rebuilds, hash for hash."""

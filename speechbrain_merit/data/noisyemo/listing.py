@@ -1,0 +1,110 @@
+"""The utterances of a corpus: those that are scored, and those whose voices make the babble."""
+
+import re
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from speechbrain_merit.errors import PreparationError
+
+
+class Utterance(NamedTuple):
+    """A recording of the corpus: where it is, and who says it how."""
+
+    id: str
+    path: Path
+    speaker: str
+    label: str
+
+
+def utterances(settings):
+    """The test and the validation utterances of a corpus, each sorted by id.
+
+    Arguments
+    ---------
+    settings : Settings
+        Of the benchmark.
+
+    Returns
+    -------
+    dict
+        ``{"test": […], "valid": […]}`` of `Utterance`.
+
+    Raises
+    ------
+    PreparationError
+        The folder is missing, a split is empty, an utterance is there twice, or their number is not
+        that of the release.
+    """
+    if settings.recipe is not None:
+        found = _by_recipe(settings)
+    else:
+        folder = _synthesised(settings) if settings.synthesised else Path(settings.data_folder)
+        found = _by_name(settings, folder.expanduser())
+    for split, rows in found.items():
+        if not rows and (split == "test" or "babble" in settings.noises):
+            raise PreparationError(
+                f"{settings.data_folder} holds no {split} utterance of {settings.corpus}. "
+                f"{settings.source}"
+            )
+        twice = [name for name, n in Counter(row.id for row in rows).items() if n > 1]
+        if twice:
+            raise PreparationError(f"{settings.corpus}: {twice[0]} is there twice: take one out.")
+    count = len(found["test"])
+    if settings.utterances not in (None, count):
+        raise PreparationError(
+            f"{settings.data_folder} holds {count} test utterances of {settings.corpus}, and the "
+            f"release has {settings.utterances}: complete the copy. {settings.source}"
+        )
+    return {split: sorted(rows) for split, rows in found.items()}
+
+
+def _by_name(settings, folder):
+    """Utterances by what their file names say."""
+    if not folder.is_dir():
+        raise PreparationError(f"--data_folder {folder} is no folder. {settings.source}")
+    pattern = re.compile(settings.files)
+    speakers = {split: {*map(str, getattr(settings, split))} for split in ("test", "valid")}
+    found = {"test": [], "valid": []}
+    for path in sorted(folder.rglob("*")):
+        match = pattern.fullmatch(path.name)
+        if match is None or path.name.startswith(".") or match["id"] in settings.exclude:
+            continue
+        label = settings.emotions.get(match["emotion"])
+        for split, rows in found.items():
+            if label is not None and match["speaker"] in speakers[split]:
+                rows.append(Utterance(match["id"], path, match["speaker"], label))
+    return found
+
+
+def _synthesised(settings):
+    """The folder of MiniMERIT, made where it is missing."""
+    from speechbrain_merit.data.synthetic import prepare_minimerit
+
+    with tempfile.TemporaryDirectory() as save:
+        manifests = [Path(save) / f"{split}.json" for split in ("train", "valid", "test")]
+        prepare_minimerit(settings.data_folder, *manifests, settings.labels)
+    return Path(settings.data_folder)
+
+
+def _by_recipe(settings):
+    """Utterances as the preparation of a recipe lists them."""
+    from speechbrain_merit.data.corpora import find_corpora, prepare_one
+    from speechbrain_merit.data.manifests import load_manifest
+
+    ((name, folder),) = find_corpora(settings.recipe).items()
+    merged = {key: label for key, label in settings.emotions.items() if key != label}
+    hparams = {"labels": settings.labels, "merge_labels": merged, "skip_prep": False}
+    root = {"data_root": settings.data_folder}
+    with tempfile.TemporaryDirectory() as save:
+        manifests = {split: Path(save) / f"{split}.json" for split in ("train", "valid", "test")}
+        prepare_one(name, folder, settings.data_folder, manifests, hparams, ("valid", "test"))
+        rows = {s: load_manifest(manifests[s], None, root) for s in ("test", "valid")}
+    return {
+        split: [
+            Utterance(key, Path(row["wav"]), str(row["spk_id"]), row["emo"])
+            for key, row in own.items()
+        ]
+        for split, own in rows.items()
+    }

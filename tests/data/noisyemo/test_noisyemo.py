@@ -1,0 +1,331 @@
+"""A benchmark is built alike everywhere, goes on where it was, and tells what makes it another."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from speechbrain_merit.data.noisyemo import build as building
+from speechbrain_merit.data.noisyemo.build import build, read_flac
+from speechbrain_merit.data.noisyemo.listing import utterances
+from speechbrain_merit.data.noisyemo.manifest import read_manifest
+from speechbrain_merit.data.noisyemo.published import read_published, sha256
+from speechbrain_merit.data.noisyemo.settings import Settings, read_settings
+from speechbrain_merit.data.noisyemo.verify import read_hashes, verify, write_hashes
+from speechbrain_merit.errors import AudioError, PreparationError, SettingsError
+
+RATE = 48000
+SUBSET = ("45_angry_00", "46_sad_01", "50_neutral_03")
+
+
+def published(path, seed, seconds=0.6, rate=RATE, channels=1, peak=9000):
+    """A file as a corpus publishes it: 48 kHz, 16 bit, WAV."""
+    rng = np.random.default_rng(seed)
+    wave = rng.integers(-peak, peak, (int(seconds * rate), channels)).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sf.write(path, wave, rate, "PCM_16", format="WAV")
+    return wave
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus as published: two test and two validation speakers, one file stereo."""
+    folder = tmp_path / "corpus"
+    for seed, speaker in enumerate(("v1", "v2", "t1", "t2")):
+        for emotion in ("sad", "glad"):
+            stereo = 2 if (speaker, emotion) == ("t1", "sad") else 1
+            published(folder / speaker / f"{speaker}_{emotion}.wav", seed, channels=stereo)
+    return folder
+
+
+@pytest.fixture
+def small(corpus, monkeypatch):
+    """Settings with two kinds of noise and two distortions, quickly made."""
+    monkeypatch.setattr(building, "RECORDINGS", 1)
+    monkeypatch.setattr("speechbrain_merit.data.exact.noises.SECONDS", 1)
+    return Settings(
+        corpus="Small",
+        emotions={"sad": "sad", "glad": "happy"},
+        files=r"(?P<id>(?P<speaker>\w\d)_(?P<emotion>[a-z]+))\.wav",
+        valid=("v1", "v2"),
+        test=("t1", "t2"),
+        data_folder=str(corpus),
+        noises=("babble", "pink"),
+        snrs=(-5, 20),
+        distortions=("clipping", "dc"),
+    )
+
+
+def built(settings, folder):
+    return build(settings, folder, jobs=0)
+
+
+def hashes(folder):
+    return {row["file"]: row["sha256"] for row in read_manifest(folder)}
+
+
+@pytest.fixture(scope="session")
+def rebuilt(minimerit, repo_root, tmp_path_factory):
+    """Some utterances of the MiniMERIT benchmark under every condition, with all of its noise."""
+    settings = read_settings(repo_root / "recipes" / "NoisyEmo" / "minimerit.yaml")
+    settings = settings._replace(data_folder=str(minimerit / "speech"))
+    return build(settings, tmp_path_factory.mktemp("bench") / "b", jobs=0, only=SUBSET)
+
+
+def committed(repo_root):
+    return read_hashes(repo_root / "recipes" / "NoisyEmo" / "hashes" / "minimerit.csv.xz")
+
+
+def test_minimerit_rebuilt_has_the_committed_hashes(rebuilt, repo_root):
+    wanted, rows = committed(repo_root), read_manifest(rebuilt)
+    assert len(rows) == 20 + len(SUBSET) * (1 + 5 * 6 + 7 * 3)
+    for row in rows:
+        found = (row["sha256"][:16], row["source_sha256"][:16])
+        assert found == wanted[row["file"]], row["file"]
+
+
+@pytest.mark.long
+def test_the_whole_of_minimerit_rebuilt_is_the_same_test(minimerit, repo_root, tmp_path):
+    recipe = repo_root / "recipes" / "NoisyEmo"
+    command = [sys.executable, str(recipe / "noisyemo.py"), "minimerit.yaml", "--out"]
+    command += [str(tmp_path / "b"), "--data_folder", str(minimerit / "speech")]
+    subprocess.run(command, check=True, cwd=repo_root)
+    found = subprocess.run([*command, "--verify"], stdout=subprocess.PIPE, cwd=repo_root)
+    assert found.stdout == b"the same test (5012 files)\n"
+
+
+def test_published_files_are_converted_with_the_stated_rounding(small, tmp_path):
+    folder = built(small, tmp_path / "b")
+    clean = read_flac(folder / "clean" / "t1_sad.flac")
+    stereo = sf.read(f"{small.data_folder}/t1/t1_sad.wav", dtype="int16")[0].astype(int)
+    assert len(clean) == len(stereo) // 3
+    mono = np.floor((stereo.sum(axis=1) + 1) / 2).astype(np.int16)
+    sf.write(tmp_path / "mono.wav", mono, RATE, "PCM_16")
+    assert (read_published(tmp_path / "mono.wav").samples == clean).all()
+
+
+def test_more_bits_are_rounded_to_16_halves_upwards(tmp_path):
+    wave = np.array([[1 << 15], [-(1 << 15)], [3 << 16]] * 1000, dtype=np.int32)
+    sf.write(tmp_path / "x.wav", wave, 16000, "PCM_24")
+    assert read_published(tmp_path / "x.wav").samples[:3].tolist() == [1, 0, 3]
+
+
+def test_a_build_is_the_same_whoever_does_it_and_in_what_order(small, tmp_path):
+    one = hashes(built(small, tmp_path / "one"))
+    two = hashes(build(small, tmp_path / "two", jobs=2))
+    # in spawned processes noise lasts 30 s again: what needs none is alike
+    alike = [f for f in one if f.startswith(("clean/", "clipping/", "dc/"))]
+    assert len(alike) == 4 * 7 and all(one[f] == two[f] for f in alike)
+    (row,) = (r for r in read_manifest(tmp_path / "one") if r["file"] == "pink/-5dB/t2_glad.flac")
+    assert (row["speaker"], row["label"], row["level"]) == ("t2", "happy", "-5")
+    assert row["sha256"] == sha256(read_flac(tmp_path / "one" / row["file"]))
+
+
+def test_a_mixture_that_was_made_to_fit_says_its_factor(small, tmp_path):
+    folder = built(small, tmp_path / "b")
+    rows = {row["file"]: row for row in read_manifest(folder)}
+    row = rows["pink/-5dB/t2_sad.flac"]
+    noisy = read_flac(folder / row["file"]).astype(float)
+    clean = read_flac(folder / "clean" / "t2_sad.flac").astype(float) * int(row["factor"]) / 32768
+    ratio = (clean @ clean) / ((noisy - clean) @ (noisy - clean))
+    assert abs(10 * np.log10(ratio) + 5) < 0.05 and np.abs(noisy).max() <= 32767
+
+
+def test_an_interrupted_build_goes_on_and_ends_the_same(small, tmp_path, monkeypatch):
+    whole = hashes(built(small, tmp_path / "whole"))
+    made, write = [], building.write_flac
+
+    def interrupted(path, samples):
+        made.append(path)
+        if len(made) == 12:
+            raise KeyboardInterrupt
+        write(path, samples)
+
+    monkeypatch.setattr(building, "write_flac", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        built(small, tmp_path / "b")
+    assert not (tmp_path / "b" / "manifest.csv").exists()
+    first = made[0]
+    stamp = first.stat().st_mtime_ns
+    built(small, tmp_path / "b")
+    assert first.stat().st_mtime_ns == stamp and hashes(tmp_path / "b") == whole
+    assert not list((tmp_path / "b").rglob("*.part")) and not (tmp_path / "b" / ".parts").exists()
+
+
+def test_a_folder_of_another_benchmark_or_of_other_files_is_left_alone(small, tmp_path):
+    folder = built(small, tmp_path / "b")
+    with pytest.raises(PreparationError, match="other settings"):
+        built(small._replace(snrs=(0,)), folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(PreparationError, match="other files"):
+        built(small, tmp_path / "mine")
+
+
+def test_the_same_test_is_called_so(small, tmp_path):
+    one, two = built(small, tmp_path / "one"), built(small, tmp_path / "two")
+    write_hashes(one, tmp_path / "hashes.csv.xz")
+    for expected in (tmp_path / "hashes.csv.xz", one, one / "manifest.csv"):
+        assert verify(two, expected, jobs=0)[0] is None
+
+
+def damage(folder, how):
+    path = folder / "pink" / "20dB" / "t1_glad.flac"
+    if how == "removed":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:300])
+    else:
+        building.write_flac(path, read_flac(path) // 2)
+    return "pink/20dB/t1_glad.flac"
+
+
+@pytest.mark.parametrize("how", ["removed", "cut", "changed"])
+def test_a_file_that_is_gone_or_damaged_since_is_named(small, tmp_path, how):
+    one, two = built(small, tmp_path / "one"), built(small, tmp_path / "two")
+    file = damage(two, how)
+    found, why = verify(two, one, jobs=0)
+    assert found == file and ("missing" if how == "removed" else "damaged") in why
+
+
+def test_another_release_is_named_as_the_input(small, corpus, tmp_path):
+    one = built(small, tmp_path / "one")
+    published(corpus / "t2" / "t2_glad.wav", seed=99)
+    assert verify(built(small, tmp_path / "two"), one, jobs=0) == (
+        "clean/t2_glad.flac",
+        "input: the published file holds other samples, of another release or a copy of it",
+    )
+
+
+def test_a_copy_at_another_rate_is_named_as_the_input(small, corpus, tmp_path):
+    one = built(small, tmp_path / "one")
+    published(corpus / "t2" / "t2_glad.wav", seed=3, rate=16000)
+    file, why = verify(built(small, tmp_path / "two"), one, jobs=0)
+    assert file == "clean/t2_glad.flac" and why.startswith("input")
+
+
+def test_another_conversion_is_named(small, tmp_path, monkeypatch):
+    one = built(small, tmp_path / "one")
+
+    def other(path, seconds=None):
+        samples, digest = read_published(path, seconds)
+        return building_result(samples // 2 * 2, digest)
+
+    building_result = type(read_published(f"{small.data_folder}/t2/t2_sad.wav"))
+    monkeypatch.setattr(building, "read_published", other)
+    building._voices.cache_clear()
+    file, why = verify(built(small, tmp_path / "two"), one, jobs=0)
+    building._voices.cache_clear()
+    assert file.startswith("clean/") and why.startswith("conversion")
+
+
+def test_another_mixing_is_named(small, tmp_path, monkeypatch):
+    one = built(small, tmp_path / "one")
+    monkeypatch.setattr(building, "mixed", lambda speech, noise, snr: speech.astype(int) + noise)
+    file, why = verify(built(small, tmp_path / "two"), one, jobs=0)
+    assert file.startswith("babble/") and why.startswith("mixing")
+
+
+def test_other_noise_files_are_named(small, tmp_path):
+    folders = {"street": {"folder": str(tmp_path / "street"), "seconds": 1}}
+    small = small._replace(folders=folders)
+    published(tmp_path / "street" / "a.wav", seed=5, seconds=1.5, rate=44100)
+    one = built(small, tmp_path / "one")
+    assert len(read_flac(one / "noise" / "street" / "a.flac")) == 16000  # the first second
+    published(tmp_path / "street" / "a.wav", seed=6, seconds=1.5, rate=44100)
+    building._noise.cache_clear()
+    found = verify(built(small, tmp_path / "two"), one, jobs=0)
+    building._noise.cache_clear()
+    assert found == ("noise/street/a.flac", "input: the noise recording is another one")
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is cut: its header"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: sf.write(path, np.zeros(9000), RATE, "PCM_16"), "silent or empty"),
+        (lambda path: sf.write(path, np.zeros(9000), RATE, "FLOAT"), "not samples of whole"),
+        (lambda path: sf.write(path, np.ones(9000) / 2, 11025, "PCM_16"), "11025 Hz"),
+    ],
+)
+def test_a_published_file_that_cannot_be_used_is_named(small, corpus, tmp_path, spoil, words):
+    path = corpus / "t1" / "t1_glad.wav"
+    spoil(path)
+    with pytest.raises(AudioError, match=words) as error:
+        built(small, tmp_path / "b")
+    assert str(path) in str(error.value)
+
+
+def test_a_corpus_that_is_not_whole_is_named_with_its_numbers(small, corpus):
+    (corpus / "t1" / "t1_sad.wav").unlink()
+    with pytest.raises(PreparationError, match="3 test utterances of Small.*has 4"):
+        utterances(small._replace(utterances=4))
+    shutil.copytree(corpus / "t2", corpus / "copy" / "t2")
+    with pytest.raises(PreparationError, match="is there twice"):
+        utterances(small)
+    with pytest.raises(PreparationError, match="no folder"):
+        utterances(small._replace(data_folder=str(corpus / "nowhere")))
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("[]", "names no corpus"),
+        ("corpus: A\nemotions: {a: b}\nfile: x", "file, which is none of"),
+        ("corpus: A\nemotions: {a: b}\nfiles: '('", "no regular expression"),
+        ("corpus: A\nemotions: {a: b}\nfiles: 'x'", "no groups"),
+        ("corpus: A\nemotions: {a: b}", "neither by `files`"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\nsnrs: [3]", "multiples of 5"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\nnoises: [rain]", "rain, which is none"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\ndistortions: [mp3]", "mp3, which is none"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\nfolders: {pink: {folder: x}}", "named pink"),
+        ("corpus: [", "cannot be read"),
+    ],
+)
+def test_a_yaml_that_cannot_be_is_refused_with_the_key(tmp_path, text, words):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        read_settings(path, data_folder="somewhere")
+
+
+@pytest.mark.parametrize(
+    "name, recipe",
+    [("ravdess", "RAVDESS"), ("crema_d", "CREMA-D"), ("emodb", "EmoDB"), ("nemo", "nEMO")],
+)
+def test_the_speakers_of_a_yaml_are_those_of_its_recipe(name, recipe, repo_root, load_recipe):
+    path = repo_root / "recipes" / "NoisyEmo" / f"{name}.yaml"
+    settings, splits = read_settings(path, data_folder="x"), load_recipe(recipe).SPLITS
+    for split in ("valid", "test"):
+        assert sorted(map(str, getattr(settings, split))) == sorted(map(str, splits[split]))
+
+
+@pytest.mark.parametrize("name", ["minimerit", "ravdess", "crema_d", "emodb", "emovo", "nemo"])
+def test_the_names_of_published_files_are_understood(name, repo_root, tmp_path):
+    examples = {
+        "minimerit": ["45_sad_00.wav", "41_sad_00.wav"],
+        "ravdess": ["03-01-04-01-02-01-21.wav", "03-01-04-02-01-02-17.wav"],
+        "crema_d": ["1091_IEO_SAD_HI.wav", "1070_WSI_SAD_XX.wav"],
+        "emodb": ["16a01Tb.wav", "14b10Ta.wav"],
+        "emovo": ["tri-f3-b1.wav", "tri-m2-d2.wav"],
+        "nemo": ["WR0_sadness_12.wav", "SM0_sadness_1.wav"],
+    }[name]
+    path = repo_root / "recipes" / "NoisyEmo" / f"{name}.yaml"
+    settings = read_settings(path, data_folder=str(tmp_path))
+    settings = settings._replace(utterances=None, synthesised=False)
+    for number, file in enumerate([*examples, "03-02-04-01-02-01-21.wav", "other.wav"]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / file).touch()
+    found = utterances(settings)
+    assert [(row.path.name, row.label) for row in found["test"]] == [(examples[0], "sad")]
+    assert [(row.path.name, row.label) for row in found["valid"]] == [(examples[1], "sad")]
+
+
+def test_iemocap_is_listed_by_its_recipe(repo_root):
+    path = repo_root / "recipes" / "NoisyEmo" / "iemocap.yaml"
+    settings = read_settings(path, data_folder="x")
+    assert settings.recipe == "IEMOCAP" and settings.labels == ["angry", "sad", "happy", "neutral"]
