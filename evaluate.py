@@ -14,6 +14,10 @@ and report are made of that file, again and without model or recordings, by
 On the test split of another corpus, in a folder of its own; and a pretrained folder:
 > python evaluate.py results/merit/RAVDESS/1234 --corpus nEMO --data_folder /path/to/nEMO
 > python evaluate.py pretrained/merit-tiny --corpus nEMO --data_folder /path/to/nEMO
+On a benchmark of NoisyEmo: a run; enhanced files of another tool; another classifier's answers:
+> python evaluate.py RUN --benchmark DIR
+> python evaluate.py --benchmark DIR --enhanced FOLDER
+> python evaluate.py --benchmark DIR --predicted answers.csv
 """
 
 import logging

@@ -10,8 +10,8 @@ A row has these keys:
 ``speaker``         its speaker
 ``corpus``          its corpus where the test set joins several, otherwise None
 ``label``           true emotion; None without labels
-``noise_set``       name of the noise set; None for clean speech
-``snr_db``          SNR that was asked for; None for clean speech
+``noise_set``       name of the noise set or distortion; None for clean speech
+``snr_db``          SNR that was asked for; None for clean speech and distortions
 ``measured_snr_db`` SNR of the mixture that was heard; None where it holds no noise
 ``probabilities``   C, in the order of the header's labels; None without an emotion head
 ``attributes``      ``truth`` (A, None where nobody rated) and ``predicted`` (A); or None
@@ -113,8 +113,8 @@ probabilities, attributes, scores, frames, experts
     for key in ("snr_db", "measured_snr_db"):
         if not (row[key] is None or _number(row[key])):
             raise ValueError(f"{key} is no finite number")
-    if (row["noise_set"] is None) != (row["snr_db"] is None):
-        raise ValueError("noise_set and snr_db are not both there, or both not")
+    if row["noise_set"] is None and row["snr_db"] is not None:
+        raise ValueError("snr_db is there without a noise_set")
     has = heads(header)
     _check_head(row, "probabilities", has["emotion"], lambda p: _shares(p, len(header["labels"])))
     if row["probabilities"] and abs(sum(row["probabilities"]) - 1) > SUM_TOLERANCE:

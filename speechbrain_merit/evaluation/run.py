@@ -340,7 +340,7 @@ def example_ids(test_set, batches, labels, n_examples):
     names = sorted(test_set.data_ids[index] for batch in batches for index in batch)
     entries = map(test_set.data.__getitem__, names)
     conditions = {(entry["asked_snr_db"], entry["noise_set"]) for entry in entries}
-    conditions -= {(None, None)}
+    conditions = {condition for condition in conditions if condition[0] is not None}
     conditions = sorted(conditions)
     step = max(1, len(conditions) // max(1, n_examples))
     chosen, used = [], set()

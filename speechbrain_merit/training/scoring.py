@@ -18,6 +18,8 @@ from speechbrain_merit.evaluation.run import FOLDER, evaluate, report
 from speechbrain_merit.export.loading import WEIGHTS
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import processes
+from speechbrain_merit.training.benchmark import on_benchmark, score_run
+from speechbrain_merit.training.enhanced import results_folder, score_enhanced, score_predicted
 from speechbrain_merit.training.finished import calibrate_finished
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.run import scoring
@@ -32,6 +34,9 @@ SYSTEM = RECIPES.parent / "hparams" / "merit.yaml"
 
 def score(arguments):
     """Scores a run, or a pretrained folder; ``arguments`` are those of ``evaluate.py``."""
+    benchmark, arguments = take(arguments, "--benchmark", "a folder of NoisyEmo")
+    if benchmark is not None and FROM_PREDICTIONS not in arguments:
+        return score_benchmark(benchmark, arguments)
     again, arguments = take(arguments, FROM_PREDICTIONS, "True or False")
     if str(again).lower() not in ("none", "true", "false"):
         raise SettingsError(f"{FROM_PREDICTIONS} is {again}: give True or False.")
@@ -46,10 +51,35 @@ def score(arguments):
                 "the --corpus that it was scored on: it makes tables and report of what was "
                 "scored, and scores nothing."
             )
-        return report(folder / evaluation_folder(given), folder / TRAIN_LOG)
+        name = evaluation_folder(given) if benchmark is None else on_benchmark(benchmark)
+        return report(folder / name, folder / TRAIN_LOG)
     of = score_pretrained if (folder / WEIGHTS).is_file() else score_finished
     with processes.one_voice():
         return of(folder, arguments[1:])
+
+
+def score_benchmark(benchmark, arguments):
+    """Scores a run, enhanced files or another classifier's answers on a benchmark of NoisyEmo."""
+    enhanced, arguments = take(arguments, "--enhanced", "a folder of enhanced files")
+    predicted, arguments = take(arguments, "--predicted", "a CSV of answers")
+    if enhanced is None and predicted is None:
+        if not arguments or arguments[0].startswith("-"):
+            raise SettingsError(
+                "--benchmark scores a RUN, --enhanced FOLDER or --predicted CSV: give one of them."
+            )
+        with processes.one_voice():
+            return score_run(Path(arguments[0]).expanduser(), benchmark, arguments[1:])
+    out, arguments = take(arguments, "--output_folder", "a folder")
+    n_jobs, arguments = take(arguments, "--n_jobs", "a number of processes")
+    if arguments or None not in (enhanced, predicted):
+        raise SettingsError(
+            "--enhanced or --predicted, one of them, is scored without a RUN and takes no other "
+            f"option than --output_folder and --n_jobs; given: {' '.join(arguments) or 'both'}."
+        )
+    out = results_folder(benchmark, enhanced or predicted, out)
+    if enhanced is not None:
+        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1))
+    return score_predicted(benchmark, predicted, out)
 
 
 def score_finished(folder, arguments):

@@ -78,7 +78,7 @@ def metric_against_snr(rows, key):
             axes.axhline(row[key], color="#333333", linewidth=1.2, linestyle=":", label="clean")
     axes.set_xlabel("SNR (dB)")
     axes.set_ylabel(unit)
-    snrs = sorted({row["snr_db"] for row in rows if row["noise_set"] is not None})
+    snrs = sorted({row["snr_db"] for row in rows if row["snr_db"] is not None})
     axes.set_xticks(snrs, [f"{snr:g}".replace("-", "−") for snr in snrs])
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
@@ -172,12 +172,12 @@ def learning_curves(curves):
 
 
 def noise_sets(entries):
-    """Names of the noise sets in order of appearance, without clean.
+    """Names of the noise sets in order of appearance, without clean and distortions.
 
     Arguments
     ---------
     entries : list of dict
-        With `noise_set`.
+        With `noise_set` and `snr_db`, which a distortion has not.
 
     Returns
     -------
@@ -186,10 +186,11 @@ def noise_sets(entries):
 
     Example
     -------
-    >>> noise_sets([{"noise_set": None}, {"noise_set": "seen"}, {"noise_set": "seen"}])
+    >>> rows = [{"noise_set": None, "snr_db": None}, {"noise_set": "clipping 2", "snr_db": None}]
+    >>> noise_sets([*rows, {"noise_set": "seen", "snr_db": 0}, {"noise_set": "seen", "snr_db": 5}])
     ['seen']
     """
-    return list(dict.fromkeys(e["noise_set"] for e in entries if e["noise_set"] is not None))
+    return list(dict.fromkeys(e["noise_set"] for e in entries if e["snr_db"] is not None))
 
 
 def panel_grid(count, size, across=PANELS_ACROSS):

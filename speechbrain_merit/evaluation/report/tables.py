@@ -238,12 +238,12 @@ def why_no_interval(rows, by_corpus=None):
 
 
 def condition(row):
-    """Name of the condition of a row or example: `clean` or such as `street, −5 dB`.
+    """Name of the condition of a row or example: `clean`, `clipping 2` or `street, −5 dB`.
 
     Arguments
     ---------
     row : dict
-        With `noise_set` and `snr_db`.
+        With `noise_set` and `snr_db`, which a distortion has not.
 
     Returns
     -------
@@ -257,6 +257,8 @@ def condition(row):
     """
     if row.get("noise_set") is None:
         return "clean"
+    if row.get("snr_db") is None:
+        return row["noise_set"]
     return f"{row['noise_set']}, {decibel(row['snr_db'])}"
 
 

@@ -1,0 +1,99 @@
+"""A built benchmark, read back: its items in the order in which they are scored, and its waves."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from speechbrain_merit.data.noisyemo.build import NOTE, clean_part, read_flac
+from speechbrain_merit.data.noisyemo.manifest import NAME, read_manifest
+from speechbrain_merit.errors import PreparationError
+
+
+class Item(NamedTuple):
+    """An utterance under a condition; ``noise_set`` is None for clean speech.
+
+    A distortion stands in ``noise_set`` with its severity behind it and has no SNR.
+    """
+
+    file: str
+    utterance: str
+    speaker: str
+    label: str
+    noise_set: str | None
+    snr_db: int | None
+    samples: int
+    factor: int
+
+    @property
+    def id(self):
+        """Utterance and condition in one name."""
+        return f"{self.utterance}|{self.noise_set}|{self.snr_db}"
+
+
+class Benchmark:
+    """A benchmark's folder.
+
+    Arguments
+    ---------
+    folder : str or Path
+        As ``noisyemo.py`` built it.
+
+    Raises
+    ------
+    PreparationError
+        It is no whole benchmark.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        rows = [row for row in read_manifest(self.folder) if row["kind"] != "noise"]
+        note = self.folder / NOTE
+        try:
+            said = json.loads(note.read_text(encoding="utf-8"))
+            self.corpus = said["corpus"]
+            self.labels = list(dict.fromkeys(said["emotions"].values()))
+        except (OSError, ValueError, KeyError) as error:
+            raise PreparationError(f"{note} cannot be read: build the benchmark again.") from error
+        text = (self.folder / NAME).read_bytes()
+        self.digest = hashlib.sha256(text).hexdigest()
+        self.items = sorted(map(_item, rows), key=self._order(said))
+
+    @property
+    def name(self):
+        """What results on it are called by."""
+        return f"NoisyEmo-{self.corpus}"
+
+    @staticmethod
+    def _order(said):
+        """Clean speech, noise sets by SNR, distortions by severity; in each, the longest first."""
+        sets = [None, *said["noises"], *said["folders"]]
+
+        def order(item):
+            place = sets.index(item.noise_set) if item.noise_set in sets else len(sets)
+            behind = "" if item.snr_db is not None or place == 0 else item.noise_set
+            return place, behind, item.snr_db or 0, -item.samples, item.utterance
+
+        return order
+
+    def noisy(self, item):
+        """What is heard: (S,) float32, full scale 1."""
+        return read_flac(self.folder / item.file).astype(np.float32) / np.float32(32768)
+
+    def clean(self, item):
+        """The clean speech in it, at its level there: (S,) float32."""
+        samples = read_flac(self.folder / "clean" / f"{item.utterance}.flac")
+        return clean_part(samples, item.factor).astype(np.float32)
+
+
+def _item(row):
+    """The item of a row of the manifest."""
+    snr = int(row["level"]) if row["kind"] == "noisy" else None
+    name = {"clean": None, "noisy": row["condition"]}.get(
+        row["kind"], f"{row['condition']} {row['level']}"
+    )
+    factor, samples = int(row["factor"] or 32768), int(row["samples"])
+    own = row["utterance"], row["speaker"], row["label"]
+    return Item(row["file"], *own, name, snr, samples, factor)

@@ -1,0 +1,335 @@
+"""Scores another tool on a benchmark: its enhanced files, or the answers of another classifier.
+
+Enhanced files have the names of the benchmark's, as WAV or FLAC at 16 kHz. What a tool delays is
+found on its files and removed, and said; files that differ from the rest are named in
+``problems.csv``. Two probes then tell how much emotion is kept.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from speechbrain.utils.logger import get_logger
+from tqdm import tqdm
+
+from speechbrain_merit import writing
+from speechbrain_merit.data.noisyemo.reading import Benchmark
+from speechbrain_merit.errors import AudioError, PredictionsError, SettingsError
+from speechbrain_merit.evaluation import predictions
+from speechbrain_merit.evaluation.alignment import (
+    SURE,
+    aligned,
+    common_delay,
+    find_delay,
+    too_odd,
+)
+from speechbrain_merit.evaluation.enhancement import score_utterances
+from speechbrain_merit.evaluation.kept import write_kept
+from speechbrain_merit.evaluation.predictions import ids_digest
+from speechbrain_merit.evaluation.rows import FORMAT
+from speechbrain_merit.evaluation.run import FOLDER, measured_snr, report
+from speechbrain_merit.evaluation.summary import write_summary
+from speechbrain_merit.training.probes import LABELS, PROBES, Features, answers
+
+logger = get_logger(__name__)
+
+RATE = 16000
+FRAME = 320  # samples of 20 ms
+SUFFIXES = (".flac", ".wav")
+#: Where a delay is looked for: here outputs are most like clean speech.
+CLEAR = 15  # dB and above
+
+
+def score_enhanced(benchmark, folder, out, n_jobs=-1):
+    """Scores a folder of enhanced files.
+
+    Arguments
+    ---------
+    benchmark, folder : str or Path
+        The benchmark and the files that a tool made of it.
+    out : str or Path
+        For the results; ``evaluation/`` in it.
+    n_jobs : int
+        Processes that score.
+
+    Returns
+    -------
+    list
+        A dict a condition.
+
+    Raises
+    ------
+    AudioError
+        A file is missing, cannot be read, has another rate, holds NaN, or is another recording.
+    """
+    benchmark, folder = Benchmark(benchmark), Path(folder)
+    files = Enhanced(benchmark, folder)
+    target = Path(out) / FOLDER
+    tasks = ["se", "ser"] if {*benchmark.labels} <= {*LABELS} else ["se"]
+    features = Features() if "ser" in tasks else None
+    rows = list(_rows(benchmark, files, n_jobs))
+    files.write_problems(target / "problems.csv")
+    heads = {"noisy": benchmark.noisy, "enhanced": files.read}
+    for signal, read in heads.items() if features else ():
+        waves = (read(item) for item in benchmark.items)
+        heard = np.array(list(tqdm(features(waves), f"Probes, {signal}", len(rows))))
+        for name, chances in answers(heard).items():
+            own = [{**row, "scores": None, "probabilities": p} for row, p in _with(rows, chances)]
+            header = _header(benchmark, f"probe {name} on {signal} of {folder.name}", ["ser"])
+            file = target / "probes" / f"{name}_{signal}.jsonl.xz"
+            predictions.write_predictions(file, header, own)
+            if (name, signal) == ("noise", "enhanced"):
+                rows = [{**row, "probabilities": p} for row, p in _with(rows, chances)]
+    header = _header(benchmark, folder.name, tasks)
+    predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
+    found = report(target, target / "none")
+    write_summary(target)
+    if features:
+        write_kept(target / "probes", PROBES)
+    return found
+
+
+def score_predicted(benchmark, table, out):
+    """Scores another classifier's answers, a CSV with a row for each file of the benchmark.
+
+    Its columns are ``file`` and one for each label, with probabilities; or ``file`` and
+    ``predicted``, a label.
+
+    Raises
+    ------
+    PredictionsError
+        A file is missing or there twice, or a row has no answer; the message says which.
+    """
+    benchmark = Benchmark(benchmark)
+    found = _answers(Path(table), benchmark)
+    rows = [
+        {**_row(index, item, None), "probabilities": found[item.file]}
+        for index, item in enumerate(benchmark.items)
+    ]
+    target = Path(out) / FOLDER
+    header = _header(benchmark, Path(table).stem, ["ser"], benchmark.labels)
+    predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
+    scored = report(target, target / "none")
+    write_summary(target)
+    return scored
+
+
+class Enhanced:
+    """The files of a tool: found, checked and brought in time, each as it is read.
+
+    Arguments
+    ---------
+    benchmark : Benchmark
+        Whose names they have.
+    folder : Path
+        Theirs.
+    """
+
+    def __init__(self, benchmark, folder):
+        self.benchmark, self.folder = benchmark, folder
+        self.paths = {item.file: self._find(item) for item in benchmark.items}
+        self.problems, self.own = {}, {}
+        kinds = {}
+        for path in self.paths.values():
+            with _opened(path) as file:
+                kinds.setdefault((file.format, file.subtype), path)
+        if len(kinds) > 1:
+            (_, one), (_, other), *_ = kinds.items()
+            raise AudioError(
+                f"{one} and {other} are of two formats ({', '.join(map(' '.join, kinds))}): are "
+                f"these outputs of two tools? Give {folder} the files of one."
+            )
+        clear = [i for i in benchmark.items if i.noise_set is None or (i.snr_db or 0) >= CLEAR]
+        delays = {
+            item.file: find_delay(benchmark.clean(item), self._checked(item))
+            for item in tqdm(clear, "Looking for a delay")
+        }
+        self.delay = common_delay(delays.values())
+        for file, found in delays.items():
+            if found.likeness >= SURE and abs(found.samples - self.delay) > 1:
+                self.own[file] = found.samples
+                self._note(file, f"{found.samples} samples late and not {self.delay}, removed")
+        if self.delay:
+            logger.warning(
+                f"{folder}: comes {self.delay} samples ({1000 * self.delay / RATE:g} ms) late; "
+                "removed before scoring."
+            )
+        if len(self.own) > len(clear) / 20:
+            logger.warning(
+                f"{folder}: {len(self.own)} of {len(clear)} files have another delay than the "
+                "rest: are these outputs of two tools, or of two versions?"
+            )
+
+    def _find(self, item):
+        stem = (self.folder / item.file).with_suffix("")
+        found = [p for p in (stem.with_name(stem.name + s) for s in SUFFIXES) if p.is_file()]
+        if not found:
+            raise AudioError(f"{stem}.wav (or .flac) is missing: enhance {item.file} too.")
+        if len(found) > 1:
+            raise AudioError(f"{found[0]} and {found[1]} are both there: take one out.")
+        return found[0]
+
+    def _checked(self, item):
+        """The samples of a file (S'), float32."""
+        path = self.paths[item.file]
+        with _opened(path) as file:
+            if file.samplerate != RATE:
+                raise AudioError(f"{path} is at {file.samplerate} Hz: bring it to {RATE} Hz.")
+            if file.channels != 1:
+                raise AudioError(f"{path} has {file.channels} channels: give one.")
+            wave = file.read(dtype="float32")
+        if not np.isfinite(wave).all():
+            raise AudioError(f"{path} holds NaN or infinite samples.")
+        if too_odd(len(wave), item.samples):
+            raise AudioError(
+                f"{path} has {len(wave)} samples and {item.file} has {item.samples}: it is another "
+                "recording's, or was cut."
+            )
+        if not wave.any():
+            self._note(item.file, "silent")
+        elif len(wave) != item.samples:
+            longer = len(wave) - item.samples
+            what = "longer, cut" if longer > 0 else "shorter, filled up"
+            self._note(item.file, f"{abs(longer)} samples {what}")
+        return wave
+
+    def _note(self, file, problem):
+        """Remembers once what is odd about a file."""
+        self.problems.setdefault(file, {})[problem] = None
+
+    def read(self, item):
+        """The wave of an item, in time, (S) float32."""
+        delay = self.own.get(item.file, self.delay)
+        return aligned(self._checked(item), delay, item.samples)
+
+    def write_problems(self, path):
+        """Writes what was odd, a row a file, and says how much it was."""
+        rows = [(file, "; ".join(found)) for file, found in sorted(self.problems.items())]
+        text = "file,problem\n" + "".join(f'{file},"{problem}"\n' for file, problem in rows)
+        writing.write_text(path, text)
+        if rows:
+            logger.warning(f"{len(rows)} files are odd, such as {': '.join(rows[0])}: see {path}")
+
+
+def _opened(path):
+    try:
+        return sf.SoundFile(path)
+    except (sf.SoundFileError, OSError) as error:
+        raise AudioError(f"{path} cannot be read: {error}") from error
+
+
+def _rows(benchmark, files, n_jobs):
+    """Yield the row of each file with its enhancement scores."""
+    rows = []
+
+    def waves():
+        for index, item in enumerate(benchmark.items):
+            clean, noisy = benchmark.clean(item), benchmark.noisy(item)
+            rows.append(_row(index, item, measured_snr({"clean": clean, "noisy": noisy})))
+            yield clean, noisy, files.read(item)
+
+    for index, scores in enumerate(score_utterances(waves(), RATE, n_jobs, True, len(files.paths))):
+        yield {**rows[index], "scores": scores}
+
+
+def _row(index, item, snr):
+    """A row without answers and scores."""
+    return {
+        "index": index,
+        "id": item.id,
+        "utterance": item.utterance,
+        "speaker": item.speaker,
+        "corpus": None,
+        "label": item.label,
+        "noise_set": item.noise_set,
+        "snr_db": item.snr_db,
+        "measured_snr_db": snr,
+        "probabilities": None,
+        "attributes": None,
+        "scores": None,
+        "frames": item.samples // FRAME,
+        "experts": None,
+    }
+
+
+def _with(rows, chances):
+    return zip(rows, np.asarray(chances, dtype=float).round(6).tolist())
+
+
+def _header(benchmark, system, tasks, labels=LABELS):
+    """The header of predictions that no model of ours made."""
+    settings = {
+        "noise_sets": list(dict.fromkeys(i.noise_set for i in benchmark.items if i.noise_set)),
+        "test_snrs": sorted({i.snr_db for i in benchmark.items if i.snr_db is not None}),
+    }
+    return {
+        "format": FORMAT,
+        "labels": list(labels),
+        "attributes": [],
+        "tasks": tasks,
+        "n_experts": None,
+        "checkpoint": None,
+        "model": system,
+        "settings": settings,
+        "rows": len(benchmark.items),
+        "ids": ids_digest(item.id for item in benchmark.items),
+        "sources": benchmark.digest,
+        "summary": {
+            "system": system,
+            "corpus": benchmark.name,
+            "command": "python " + " ".join(sys.argv),
+        },
+    }
+
+
+def _answers(table, benchmark):
+    """``{file: probabilities}`` of a CSV, checked."""
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns, lines = reader.fieldnames or [], list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PredictionsError(f"{table} cannot be read: {error}") from error
+    labels = benchmark.labels
+    named = "predicted" in columns
+    if "file" not in columns or not (named or {*labels} <= {*columns}):
+        raise PredictionsError(
+            f"{table} needs the columns file, {', '.join(labels)}, or file, predicted; it has "
+            f"{', '.join(columns) or 'none'}."
+        )
+    found = {}
+    for number, line in enumerate(lines, start=2):
+        place, name = f"{table}, line {number}", (line["file"] or "").strip()
+        if name in found:
+            raise PredictionsError(f"{place}: {name} is there twice.")
+        if named:
+            if line["predicted"] not in labels:
+                known = ", ".join(labels)
+                raise PredictionsError(f"{place}: {line['predicted']!r} is none of {known}.")
+            chances = [float(line["predicted"] == label) for label in labels]
+        else:
+            try:
+                chances = [float(line[label]) for label in labels]
+            except (TypeError, ValueError) as error:
+                raise PredictionsError(f"{place}: a probability is no number.") from error
+            if not (min(chances) >= 0 and abs(sum(chances) - 1) <= 1e-3):  # NaN too
+                raise PredictionsError(f"{place}: {chances} are no probabilities that sum to 1.")
+        found[name] = chances
+    missing = [item.file for item in benchmark.items if item.file not in found]
+    if missing:
+        raise PredictionsError(
+            f"{table} has no row for {missing[0]} and {len(missing) - 1} others of the benchmark."
+        )
+    return found
+
+
+def results_folder(benchmark, what, given):
+    """Where results go: as given, or ``results/NoisyEmo-CORPUS/NAME``."""
+    if given is not None:
+        return Path(given)
+    name = Path(what).stem
+    if not name:
+        raise SettingsError(f"{what} has no name: give --output_folder.")
+    return Path("results") / Benchmark(benchmark).name / name

@@ -1,0 +1,80 @@
+"""Two fixed classifiers that tell how much emotion is left in a sound: linear, on a frozen encoder.
+
+Both stand on merit-tiny's encoder: means and deviations over time of its hidden states, and one
+linear layer. ``clean`` was trained on clean speech, ``noise`` on clean and noisy speech; see
+``recipes/NoisyEmo/make_probes.py``, which made ``probes.npz``.
+"""
+
+from functools import cache
+from itertools import islice
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from speechbrain_merit.data.corpora import RECIPES
+from speechbrain_merit.inference import MeritInterface
+from speechbrain_merit.lobes.spectrum import frame_mask
+
+PATH = RECIPES / "NoisyEmo" / "probes.npz"
+PROBES = ("clean", "noise")
+LABELS = ("angry", "sad", "happy", "neutral")
+BATCH = 16  # waves that are heard together, of about one length where they come sorted
+
+
+@cache
+def probes(path=PATH):
+    """``{name: (weights (4, features), bias (4))}`` of both probes."""
+    with np.load(path) as file:
+        return {name: (file[f"{name}_weights"], file[f"{name}_bias"]) for name in PROBES}
+
+
+class Features:
+    """The encoder of the model that ships, and what the probes see of it.
+
+    Example
+    -------
+    >>> features = Features()
+    >>> next(features([np.zeros(8000, dtype=np.float32)])).shape
+    (3840,)
+    """
+
+    def __init__(self, device="cpu"):
+        self.model = MeritInterface.shipped(run_opts={"device": device}).model.eval()
+        self.device = device
+
+    def __call__(self, waves):
+        """Yields the features (2 · L · D) of each of many waves (S), in float32."""
+        waves = iter(waves)
+        while batch := list(islice(waves, BATCH)):
+            yield from self._batch(batch)
+
+    @torch.no_grad()
+    def _batch(self, waves):
+        longest = max(map(len, waves))
+        wavs = torch.zeros(len(waves), longest)
+        for row, wave in zip(wavs, waves):
+            row[: len(wave)] = torch.as_tensor(np.asarray(wave, dtype=np.float32))
+        lengths = torch.tensor([len(wave) / longest for wave in waves])
+        wavs, lengths = wavs.to(self.device), lengths.to(self.device)
+        _, hidden, frame_lengths = self.model.hear(wavs, lengths)
+        mask = frame_mask(frame_lengths, len(waves), hidden.shape[2], hidden.device)[..., None]
+        count = mask.sum(dim=1)
+        mean = (hidden * mask).sum(dim=2) / count
+        spread = (((hidden - mean[:, :, None]) * mask) ** 2).sum(dim=2) / count
+        both = torch.cat([mean, spread.sqrt()])  # (2 L, B, D)
+        return both.transpose(0, 1).flatten(1).float().cpu().numpy()
+
+
+def answers(features):
+    """What both probes say of features (N, F): ``{name: probabilities (N, 4)}``.
+
+    Example
+    -------
+    >>> answers(np.zeros((1, 3840)))["clean"].sum().round(6)
+    np.float64(1.0)
+    """
+    return {
+        name: softmax(np.asarray(features, dtype=np.float64) @ weights.T + bias, axis=1)
+        for name, (weights, bias) in probes().items()
+    }
