@@ -15,7 +15,6 @@ Relative corruption errors as of D. Hendrycks and T. Dietterich, "Benchmarking n
 robustness to common corruptions and perturbations", ICLR 2019, which RobuSER takes up for emotion.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,13 @@ FEW = 3  # speakers, fewer make no interval
 
 
 def write_summary(folder, baseline=None):
-    """Writes ``summary.json`` and ``summary.md`` beside an evaluation's predictions; returns it."""
+    """Writes ``summary.json`` and ``summary.md`` beside an evaluation's predictions; returns it.
+
+    ``baseline`` is a file of predictions; it need not be there, or be of the same benchmark.
+    """
     folder = Path(folder)
-    found = summary(*read_predictions(find_predictions(folder)), baseline)
+    header, rows = read_predictions(find_predictions(folder))
+    found = summary(header, rows, baseline_f1(baseline, header["ids"]))
     write_text(folder / SUMMARY, to_json(found))
     write_text(folder / "summary.md", to_markdown({folder.name: found}))
     print(to_markdown({folder.name: found}))
@@ -159,8 +162,8 @@ def crossing(clean, curve):
 
     Example
     -------
-    >>> crossing(1.0, [(-5, 0.5), (0, 0.7), (5, 0.95), (10, 0.93)])
-    4.166666666666667
+    >>> round(crossing(1.0, [(-5, 0.5), (0, 0.7), (5, 0.95), (10, 0.93)]), 3)
+    4.167
     """
     if clean is None or not curve:
         return None
@@ -228,10 +231,12 @@ def corruption_error(f1, baseline):
     return float(100 * np.mean(ratios)) if ratios else None
 
 
-def read_baseline(path):
-    """The baseline of a benchmark, from JSON; None where none is committed."""
-    path = Path(path)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def baseline_f1(path, ids):
+    """`corruption_f1` of a file of predictions; None where there is none of the same test set."""
+    if path is None or not Path(path).is_file():
+        return None
+    header, rows = read_predictions(path)
+    return corruption_f1(header, rows) if header["ids"] == ids else None
 
 
 COLUMNS = (

@@ -56,7 +56,8 @@ def score_run(folder, benchmark, arguments):
         test_set = benchmark_set(benchmark, hparams["labels"], hparams["attributes"])
     rows = evaluate(model, test_set, hparams, device, name, few, team=processes)
     if rows:  # of several processes, the first has them
-        write_summary(f"{hparams['output_folder']}/{hparams['evaluation_folder']}")
+        folder = f"{hparams['output_folder']}/{hparams['evaluation_folder']}"
+        write_summary(folder, benchmark.baseline)
     return rows
 
 

@@ -42,7 +42,7 @@ SUFFIXES = (".flac", ".wav")
 CLEAR = 15  # dB and above
 
 
-def score_enhanced(benchmark, folder, out, n_jobs=-1):
+def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
     """Scores a folder of enhanced files.
 
     Arguments
@@ -53,6 +53,8 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1):
         For the results; ``evaluation/`` in it.
     n_jobs : int
         Processes that score.
+    emotion_only : bool
+        Leaves PESQ and the like out, which take most of the time.
 
     Returns
     -------
@@ -67,10 +69,15 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1):
     benchmark, folder = Benchmark(benchmark), Path(folder)
     files = Enhanced(benchmark, folder)
     target = Path(out) / FOLDER
-    tasks = ["se", "ser"] if {*benchmark.labels} <= {*LABELS} else ["se"]
-    features = Features() if "ser" in tasks else None
-    rows = list(_rows(benchmark, files, n_jobs))
-    files.write_problems(target / "problems.csv")
+    known = {*benchmark.labels} <= {*LABELS}
+    if emotion_only and not known:
+        raise SettingsError(f"The probes know {', '.join(LABELS)} alone: leave --emotion_only out.")
+    tasks = ["se"] * (not emotion_only) + ["ser"] * known
+    features = Features() if known else None
+    if emotion_only:
+        rows = [_row(index, item, item.snr_db) for index, item in enumerate(benchmark.items)]
+    else:
+        rows = list(_rows(benchmark, files, n_jobs))
     heads = {"noisy": benchmark.noisy, "enhanced": files.read}
     for signal, read in heads.items() if features else ():
         waves = (read(item) for item in benchmark.items)
@@ -82,10 +89,11 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1):
             predictions.write_predictions(file, header, own)
             if (name, signal) == ("noise", "enhanced"):
                 rows = [{**row, "probabilities": p} for row, p in _with(rows, chances)]
+    files.write_problems(target / "problems.csv")
     header = _header(benchmark, folder.name, tasks)
     predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
     found = report(target, target / "none")
-    write_summary(target)
+    write_summary(target, benchmark.baseline)
     if features:
         write_kept(target / "probes", PROBES)
     return found
@@ -112,7 +120,7 @@ def score_predicted(benchmark, table, out):
     header = _header(benchmark, Path(table).stem, ["ser"], benchmark.labels)
     predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
     scored = report(target, target / "none")
-    write_summary(target)
+    write_summary(target, benchmark.baseline)
     return scored
 
 

@@ -71,14 +71,17 @@ def score_benchmark(benchmark, arguments):
             return score_run(Path(arguments[0]).expanduser(), benchmark, arguments[1:])
     out, arguments = take(arguments, "--output_folder", "a folder")
     n_jobs, arguments = take(arguments, "--n_jobs", "a number of processes")
+    only, arguments = take(arguments, "--emotion_only", "True or False")
     if arguments or None not in (enhanced, predicted):
         raise SettingsError(
             "--enhanced or --predicted, one of them, is scored without a RUN and takes no other "
-            f"option than --output_folder and --n_jobs; given: {' '.join(arguments) or 'both'}."
+            "option than --output_folder, --n_jobs and --emotion_only; given: "
+            f"{' '.join(arguments) or 'both'}."
         )
     out = results_folder(benchmark, enhanced or predicted, out)
     if enhanced is not None:
-        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1))
+        only = str(only).lower() == "true"
+        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1), only)
     return score_predicted(benchmark, predicted, out)
 
 

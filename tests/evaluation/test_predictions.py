@@ -123,7 +123,7 @@ def one_file_behind_the_other(path):
         (lambda path: changed(path, 3, id="other"), "ids are not those of the test set"),
         (lambda path: changed(path, 3, index=15), "index is not a number from 0 to 14"),
         (lambda path: changed(path, 3, label="bored"), "label bored is none of"),
-        (lambda path: changed(path, 3, noise_set="street"), "noise_set and snr_db"),
+        (lambda path: changed(path, 3, snr_db=5), "snr_db is there without a noise_set"),
         (lambda path: changed(path, 3, measured_snr_db="0"), "measured_snr_db is no finite"),
         (lambda path: changed(path, 3, probabilities=[0.5, 0.5]), "probabilities are not the"),
         (lambda path: changed(path, 3, probabilities=[0.5, 0.6, 0]), "do not sum to 1"),

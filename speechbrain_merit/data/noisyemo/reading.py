@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.noisyemo.build import NOTE, clean_part, read_flac
 from speechbrain_merit.data.noisyemo.manifest import NAME, read_manifest
 from speechbrain_merit.errors import PreparationError
@@ -65,6 +66,11 @@ class Benchmark:
     def name(self):
         """What results on it are called by."""
         return f"NoisyEmo-{self.corpus}"
+
+    @property
+    def baseline(self):
+        """Where the committed predictions of the baseline on it are, if there are any."""
+        return RECIPES / "NoisyEmo" / "leaderboard" / self.corpus / "baseline.jsonl.xz"
 
     @staticmethod
     def _order(said):

@@ -1,8 +1,8 @@
 """Runs a public enhancer over a benchmark; its files then go to ``evaluate.py --enhanced``.
 
-> python enhance.py rnnoise BENCHMARK OUT      # pip install pyrnnoise
-> python enhance.py webrtc BENCHMARK OUT       # pip install webrtc-noise-gain
-> python enhance.py noisereduce BENCHMARK OUT  # pip install noisereduce
+> python benchmarks/enhance.py rnnoise BENCHMARK OUT      # pip install pyrnnoise
+> python benchmarks/enhance.py webrtc BENCHMARK OUT       # pip install webrtc-noise-gain
+> python benchmarks/enhance.py noisereduce BENCHMARK OUT  # pip install noisereduce
 
 Each is used as its package documents it, with its defaults. None of them is needed for anything
 else, so they are no dependencies of the project.
