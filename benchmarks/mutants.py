@@ -5,8 +5,9 @@
 
 A mutant is a module with one operator, number, comparison or truth value changed by Cosmic Ray's
 operators. The tests of that module alone, its doctests among them, run on it in a copy of the
-checkout: it is caught where they fail or take too long. The sample is the same on every run. What
-was caught is kept in the journal and not run again while module and tests stay what they are.
+checkout: it is caught where they fail or take too long. The sample is the same on every run, and a
+smaller --count takes the first of it. What was caught is kept in the journal and not run again while
+module and tests stay what they are.
 """
 
 import argparse
@@ -146,7 +147,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_checkout(folder)
-        for module, operator, occurrence in sorted(sample):
+        for module, operator, occurrence in sample:
             before = (ROOT / PACKAGE / module).read_text(encoding="utf-8")
             after = mutate_code(before, get_operator(operator)(), occurrence)
             entry = {"mutant": [module, operator, occurrence], "digest": digest(module)}
