@@ -145,9 +145,15 @@ def table_of_use(uses):
                 by_level[there] / sums[there]
             )
         if len({use.label for use in uses}) > 1:
-            own = np.array([use.shares[task] for use in uses])
-            labels, speakers = ([getattr(u, k) for u in uses] for k in ("label", "speaker"))
-            found[f"{task}: emotion"] = within_speakers(own, labels, speakers)
+            # an utterance is one, under however many conditions it was heard
+            whole = {}
+            for use in uses:
+                whole.setdefault((use.label, use.speaker, use.utterance), []).append(
+                    use.shares[task]
+                )
+            labels, speakers, _ = zip(*whole)
+            means = np.array([np.mean(shares, axis=0) for shares in whole.values()])
+            found[f"{task}: emotion"] = within_speakers(means, labels, speakers)
     return found
 
 

@@ -12,6 +12,7 @@ from speechbrain_merit.writing import write_text
 
 ABSENT = "–"
 POWER = 0.8
+SHOWN = 4  # runs that are missing, by name
 MARKS = "<!-- {} {} -->", "<!-- end -->"
 
 
@@ -156,7 +157,9 @@ def all_tables(results, table):
     parts.append(comparisons_table(results, table))
     if results.missing or results.problems:
         lacking = [*results.missing, *results.problems]
-        parts.append(f"Not there yet: {len(lacking)} runs ({', '.join(lacking)}).\n")
+        more = ", …" if len(lacking) > SHOWN else ""
+        names = ", ".join(lacking[:SHOWN]) + more
+        parts.append(f"Not there yet: {len(lacking)} of its runs ({names}).\n")
     return "\n".join(part for part in parts if part)
 
 

@@ -23,6 +23,7 @@ SIZES = {
     "expert_rank": ("integration", "expert_rank"),
     "enhancement_hidden": ("enhancement", "hidden"),
     "enhancement_layers": ("enhancement", "n_layers"),
+    "enhancement_channels": ("enhancement", "channels"),
     "emotion_hidden": ("emotion", "hidden"),
     "dropout": ("emotion", "dropout"),
     "level_rms": ("level", "rms"),
@@ -147,6 +148,9 @@ def with_start(overrides, keys):
     for key, (block, argument) in SIZES.items():
         if argument in (blocks.get(block) or {}):
             found[key] = blocks[block][argument]
+    if "enhancement_channels" in found:
+        found |= {"enhancement_head_type": "dual_path"}
+        found |= {"enhancement_layers": blocks["enhancement"]["n_blocks"]}
     return {key: value for key, value in found.items() if key in keys} | overrides
 
 

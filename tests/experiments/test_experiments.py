@@ -175,7 +175,10 @@ def test_what_is_not_there_is_said_and_the_rest_is_shown(plan, tmp_path):
     places = Places(plan)
     keep_all(plan, places, but={"merit_Tiny_fold2_2"})
     assert summarise(plan, places, tmp_path / "none.md") == ["merit_Tiny_fold2_2 is not there yet"]
-    assert "Not there yet: 1 runs (merit_Tiny_fold2_2)" in (places.folder / "tables.md").read_text()
+    assert (
+        "Not there yet: 1 of its runs (merit_Tiny_fold2_2)"
+        in (places.folder / "tables.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(

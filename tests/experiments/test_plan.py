@@ -58,7 +58,7 @@ def change(**changes):
         ({"runs": CONTENT["runs"] * 2}, "the run merit_Tiny_fold1_1 is there twice"),
         ({"runs__0__systems": ["cascade"]}, "needs se_only_Tiny_fold1_1, which runs does not"),
         ({"systems__se_only__start_from": "<cascade>"}, "need each other"),
-        ({"nmae": "x"}, "unknown key nmae; did you mean name"),
+        ({"system": "x"}, "unknown key system; did you mean systems"),
         ({"name": "a/b"}, "becomes a folder"),
         ({"systems": None}, "lacks systems"),
     ],

@@ -6,7 +6,11 @@ import torch
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.export.folder import write_pretrained
+from speechbrain_merit.lobes.dual_path import build_enhancement
+from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.encoders import build_encoder
+from speechbrain_merit.lobes.integration import MixtureOfExperts
+from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training.settings import load, parse
 from speechbrain_merit.training.starting import start_from
@@ -91,6 +95,19 @@ def test_a_run_that_starts_from_another_goes_on_where_that_ended(run, corpus, tm
     ours = torch.load(tmp_path / "pretrained" / "model.ckpt", weights_only=True)
     theirs = torch.load(run / "pretrained" / "model.ckpt", weights_only=True)
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_a_dual_path_head_comes_with_its_sizes(tmp_path):
+    encoder = build_encoder("mini")
+    mixture = MixtureOfExperts(encoder.n_hidden, encoder.width)
+    head = build_enhancement("dual_path", encoder.width, n_layers=1, channels=[4, 6])
+    merit = Merit(encoder, mixture, head, EmotionHead(encoder.width, n_classes=4))
+    folder = write_pretrained(tmp_path / "model", merit, LABELS, "# A model")
+    hparams = hparams_of("--start_from", str(folder))
+    start_from(hparams["model"], folder, LABELS, [])
+    ours = hparams["model"].enhancement
+    assert ours.config == head.config
+    assert all(torch.equal(v, head.state_dict()[k]) for k, v in ours.state_dict().items())
 
 
 def test_the_encoder_alone_can_be_taken(run):
