@@ -12,8 +12,8 @@ t over the normal quantile and √(n / (n − 1)), as a mean over n speakers wou
 *p*: of no difference, by permutation. Under it the two systems' answers to a speaker could as well
 have changed places, with all utterances of the speaker together: these depend on each other.
 
-How often the interval holds the truth, and how often p is small where there is no difference:
-``python benchmarks/comparisons.py``.
+How often the interval holds the truth, and p is small where nothing differs, is simulated in
+``tests/evaluation/test_comparison.py``.
 """
 
 from typing import NamedTuple
