@@ -82,7 +82,7 @@ def recording_tab(merit, folder):
             after = gr.Audio(label="After", elem_id="after", **shared)
         with gr.Column(scale=2):
             label = gr.Label(label="Emotion", elem_id="emotion")
-            segments = gr.Markdown(elem_id="timeline")
+    segments = gr.Markdown(elem_id="timeline")
     # without labels, which would lie over them
     picture = gr.Plot(show_label=False, elem_id="picture")
     experts = gr.Plot(show_label=False, elem_id="experts")
