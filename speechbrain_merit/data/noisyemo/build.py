@@ -1,7 +1,8 @@
 """Builds a benchmark's folder: noise first, then every utterance under every condition.
 
 An utterance is one job. Its rows are kept in ``.parts/`` once its files are written, so that what
-was interrupted goes on where it was; ``manifest.csv`` is written last.
+was interrupted goes on where it was; ``manifest.csv`` is written last. Built
+again, a whole benchmark makes what is missing.
 """
 
 import json
@@ -19,7 +20,7 @@ from speechbrain_merit.data.exact.filters import RATE
 from speechbrain_merit.data.exact.integers import fitted
 from speechbrain_merit.data.exact.mixing import mixed, piece
 from speechbrain_merit.data.noisyemo.listing import utterances
-from speechbrain_merit.data.noisyemo.manifest import NAME, write_manifest
+from speechbrain_merit.data.noisyemo.manifest import NAME, read_manifest, write_manifest
 from speechbrain_merit.data.noisyemo.published import SUFFIXES, read_published, sha256
 from speechbrain_merit.errors import AudioError, PreparationError
 from speechbrain_merit.evaluation.parallel import ordered_map
@@ -108,8 +109,14 @@ def _claim(out, settings):
         )
     if not note.is_file() and out.is_dir() and any(out.iterdir()):
         raise PreparationError(f"{out} holds other files: give an empty --out.")
-    (out / NAME).unlink(missing_ok=True)
     write_text(note, text)
+    if (out / NAME).is_file():
+        parts = {}
+        for row in read_manifest(out):
+            parts.setdefault(row["utterance"] or row["file"], []).append(row)
+        for name, rows in parts.items():
+            write_text(_part(out, name), json.dumps(rows))
+        (out / NAME).unlink()
 
 
 def _all(parts):
@@ -118,7 +125,7 @@ def _all(parts):
 
 def _kept(out, name, make):
     """The rows of a part: those of an earlier run whose files are there, or made anew."""
-    part = out / PARTS / f"{name}.json"
+    part = _part(out, name)
     if part.is_file():
         rows = json.loads(part.read_text(encoding="utf-8"))
         if all((out / row["file"]).is_file() for row in rows):
@@ -126,6 +133,10 @@ def _kept(out, name, make):
     rows = make()
     write_text(part, json.dumps(rows))
     return rows
+
+
+def _part(out, name):
+    return out / PARTS / f"{name.replace('/', '_')}.json"
 
 
 def write_flac(path, samples):
@@ -167,7 +178,7 @@ def _noise_part(recording, out, voices):
         write_flac(out / file, samples)
         return [{**row, "sha256": sha256(samples), "samples": len(samples)}]
 
-    return _kept(out, file.replace("/", "_"), make)
+    return _kept(out, file, make)
 
 
 @cache

@@ -155,6 +155,19 @@ def test_an_interrupted_build_goes_on_and_ends_the_same(small, tmp_path, monkeyp
     assert not list((tmp_path / "b").rglob("*.part")) and not (tmp_path / "b" / ".parts").exists()
 
 
+def test_a_whole_benchmark_built_again_makes_what_is_missing_alone(small, tmp_path, monkeypatch):
+    folder = built(small, tmp_path / "b")
+    before = hashes(folder)
+    (folder / "pink" / "20dB" / "t2_sad.flac").unlink()
+    made, write = [], building.write_flac
+    monkeypatch.setattr(building, "write_flac", lambda p, s: (made.append(p), write(p, s)))
+    built(small, folder)
+    assert hashes(folder) == before
+    assert {path.stem for path in made} == {
+        "t2_sad"
+    }  # all of that utterance, no other and no noise
+
+
 def test_a_folder_of_another_benchmark_or_of_other_files_is_left_alone(small, tmp_path):
     folder = built(small, tmp_path / "b")
     with pytest.raises(PreparationError, match="other settings"):

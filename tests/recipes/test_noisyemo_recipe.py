@@ -1,0 +1,117 @@
+"""The recipe of NoisyEmo: its command line, and a leaderboard made of what is committed."""
+
+import importlib.util
+import json
+
+import pytest
+
+from speechbrain_merit.errors import MeritError, PredictionsError
+from speechbrain_merit.evaluation.predictions import (
+    ids_digest,
+    read_predictions,
+    write_predictions,
+)
+from speechbrain_merit.evaluation.summary import summary
+
+
+def script(repo_root, name):
+    path = repo_root / "recipes" / "NoisyEmo" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"noisyemo_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def board(repo_root, tmp_path, monkeypatch):
+    """The leaderboard's script, with a folder and a README of its own."""
+    module = script(repo_root, "leaderboard")
+    monkeypatch.setattr(module, "ROWS", tmp_path / "leaderboard")
+    monkeypatch.setattr(module, "README", tmp_path / "README.md")
+    module.README.write_text(f"before\n{module.START}old\n{module.END}\nafter\n")
+    return module
+
+
+def scored(path, n_right, corpus="NoisyEmo-Small", names=5):
+    """Predictions on a benchmark of two conditions."""
+    rows = [
+        {
+            "index": i,
+            "id": f"{i}",
+            "utterance": f"u{i}",
+            "speaker": f"s{i % 5}",
+            "corpus": None,
+            "label": ("sad", "happy")[i % 2],
+            "noise_set": None if i < 10 else "pink",
+            "snr_db": None if i < 10 else 0,
+            "measured_snr_db": None,
+            "probabilities": [0.123456, 0.876544][:: 1 if (i % 2 == 1) == (i < n_right) else -1],
+            "attributes": None,
+            "scores": None,
+            "frames": 5,
+            "experts": None,
+        }
+        for i in range(20)
+    ]
+    header = {"format": 1, "labels": ["sad", "happy"], "attributes": [], "tasks": ["ser"]}
+    header |= {"n_experts": None, "checkpoint": None, "model": "", "settings": {}, "rows": 20}
+    header |= {"ids": ids_digest([r["id"] for r in rows]), "sources": ""}
+    header["summary"] = {"system": "x", "corpus": corpus, "command": "python evaluate.py"}
+    return write_predictions(path, header, rows)
+
+
+def test_the_tables_in_the_readme_are_those_of_the_committed_predictions(repo_root):
+    module = script(repo_root, "leaderboard")
+    text = module.README.read_text(encoding="utf-8")
+    assert text.split(module.START)[1].split(module.END)[0] == module.tables()
+
+
+def test_a_row_that_is_added_has_the_numbers_of_its_predictions(board, tmp_path):
+    board.add(scored(tmp_path / "predictions.jsonl", 15), "baseline")
+    (tmp_path / "mine").mkdir()
+    scored(tmp_path / "mine" / "predictions.jsonl", 18)
+    path = board.add(tmp_path / "mine", "My system, 2")
+    assert path.name == "my-system-2.jsonl.xz"
+    header, rows = read_predictions(path)
+    rows = list(rows)
+    assert rows[0]["probabilities"] in ([0.1235, 0.8765], [0.8765, 0.1235])
+    assert header["summary"]["command"] is None  # holds paths of a machine
+    board.write_tables()
+    text = board.README.read_text()
+    found = summary(header, rows)
+    assert f"| My system, 2 | {found['f1_clean']:.3f} | {found['f1_mean']:.3f} |" in text
+    assert text.index("My system, 2") < text.index("| baseline") and text.endswith("after\n")
+    assert "old" not in text
+
+
+def test_a_row_of_another_test_is_refused(board, tmp_path):
+    board.add(scored(tmp_path / "one.jsonl", 15), "baseline")
+    with pytest.raises(PredictionsError, match="not scored with evaluate.py --benchmark"):
+        board.add(scored(tmp_path / "two.jsonl", 15, corpus="RAVDESS"), "two")
+    path = scored(tmp_path / "three.jsonl", 15)
+    header, rows = read_predictions(path)
+    rows = [{**row, "id": f"other {row['id']}"} for row in rows]
+    header["ids"] = ids_digest([row["id"] for row in rows])
+    write_predictions(path, header, rows)
+    with pytest.raises(PredictionsError, match="other files than the rows of Small"):
+        board.add(path, "three")
+
+
+def test_a_corpus_without_committed_hashes_says_how_to_compare(repo_root, tmp_path):
+    module = script(repo_root, "noisyemo")
+    with pytest.raises(MeritError, match="--verify OTHER/manifest.csv"):
+        module.main(["emovo.yaml", "--out", str(tmp_path), "--verify"])
+    with pytest.raises(SystemExit):
+        module.main(["emovo.yaml", "--out", str(tmp_path), "--noise", "esc50"])
+
+
+def test_further_noise_takes_its_seconds_from_the_yaml(repo_root, tmp_path, monkeypatch):
+    module, seen = script(repo_root, "noisyemo"), []
+    monkeypatch.setattr(module, "build", lambda settings, out, jobs: seen.append(settings))
+    options = ["--data_folder", "x", "--noise", "speech_commands=/a", "--noise", "street=/b"]
+    module.main(["ravdess.yaml", "--out", str(tmp_path), *options])
+    assert seen[0].folders == {
+        "speech_commands": {"seconds": 30, "folder": "/a"},
+        "street": {"folder": "/b"},
+    }
+    assert json.dumps(seen[0].noise_sets[-2:]) == '["speech_commands", "street"]'
