@@ -5,7 +5,7 @@
 
 EVALUATION is a folder with predictions on a benchmark, or a file of them. What is committed is
 rounded and compressed: ``leaderboard/CORPUS/NAME.jsonl.xz``. Corruption errors are relative to
-``baseline``, the noisy input heard by the probe that was trained on clean speech.
+``baseline``, the noisy input heard by the probe trained on clean speech.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from speechbrain_merit.writing import write_text
 HERE = Path(__file__).resolve().parent
 ROWS, README = HERE / "leaderboard", HERE / "README.md"
 START, END = "<!-- leaderboard -->\n", "<!-- end -->"
-BASELINE = "baseline"
+BASELINE, BASELINE_TITLE = "baseline", "noisy input, probe clean (baseline)"
 DIGITS = {"probabilities": 4, "scores": 3}  # what no figure of a table needs more of
 
 
@@ -51,7 +51,8 @@ def add(source, name):
         )
     said = {key: header["summary"][key] for key in ("system", "corpus")}
     header = {**header, "attributes": [], "n_experts": None}
-    header["summary"] = {**said, "system": name, "command": None}
+    title = BASELINE_TITLE if name == BASELINE else name
+    header["summary"] = {**said, "system": title, "command": None}
     stem = BASELINE if name == BASELINE else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return write_predictions(folder / f"{stem}.jsonl.xz", header, map(rounded, rows))
 

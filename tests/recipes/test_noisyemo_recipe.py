@@ -80,7 +80,7 @@ def test_a_row_that_is_added_has_the_numbers_of_its_predictions(board, tmp_path)
     text = board.README.read_text()
     found = summary(header, rows)
     assert f"| My system, 2 | {found['f1_clean']:.3f} | {found['f1_mean']:.3f} |" in text
-    assert text.index("My system, 2") < text.index("| baseline") and text.endswith("after\n")
+    assert text.index("My system, 2") < text.index("(baseline)") and text.endswith("after\n")
     assert "old" not in text
 
 
