@@ -5,9 +5,8 @@
 
 A mutant is a module with one operator, number, comparison or truth value changed by Cosmic Ray's
 operators. The tests of that module alone, its doctests among them, run on it in a copy of the
-checkout: it is caught where they fail or take too long. The sample is the same on every run, and
-with a smaller --count the first of it. What was caught is kept in the journal and not run again
-while module and tests stay what they are.
+checkout: it is caught where they fail or take too long. The sample is the same on every run. What
+was caught is kept in the journal and not run again while module and tests stay what they are.
 """
 
 import argparse
@@ -137,7 +136,7 @@ def main():
     options = parser.parse_args()
     modules = options.only.split(",") if options.only else list(TARGETS)
     every = [mutant for module in modules for mutant in mutants(module)]
-    sample = random.Random(options.seed).sample(every, len(every))[: options.count]
+    sample = random.Random(options.seed).sample(every, min(options.count, len(every)))
     options.journal.parent.mkdir(parents=True, exist_ok=True)
     lines = options.journal.read_text().splitlines() if options.journal.exists() else []
     known = {tuple(entry["mutant"]): entry for entry in map(json.loads, lines)}
