@@ -3,7 +3,8 @@
 Starts the service, and lets so many clients send recordings of two to twelve seconds, each as soon
 as its last was answered. Each client has its own recordings and checks every answer against what
 the interface says of them, so that nobody gets another's. Prints answers a second, seconds of sound
-a second, and the time to an answer: median and 99th percentile.
+a second, the service's processor time for a second of sound, which other work on the machine
+changes little, and the time to an answer: median and 99th percentile.
 """
 
 import argparse
@@ -77,6 +78,12 @@ def client(number, address, sounds, truths, end, taken, faults):
             turn += 1
 
 
+def processor_seconds(process):
+    """What a process has used so far (Linux)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user, system
+
+
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -103,6 +110,7 @@ def main():
         address = process.stdout.readline().split()[1].removesuffix("/docs")
         for count in options.clients:
             taken, faults, start = [], [], time.perf_counter()
+            used = processor_seconds(process)
             given = address, sounds, truths, start + options.seconds, taken, faults
             threads = [threading.Thread(target=client, args=(n, *given)) for n in range(count)]
             for thread in threads:
@@ -110,10 +118,11 @@ def main():
             for thread in threads:
                 thread.join()
             whole = time.perf_counter() - start
-            times = [one for one, _ in taken]
+            times, sound = [one for one, _ in taken], sum(seconds for _, seconds in taken)
+            used = processor_seconds(process) - used
             print(
                 f"| {count} | {len(taken)} | {len(faults)} | {len(taken) / whole:.2f} "
-                f"| {sum(seconds for _, seconds in taken) / whole:.1f} "
+                f"| {sound / whole:.1f} | {used / sound:.3f} "
                 f"| {np.percentile(times, 50):.2f} | {np.percentile(times, 99):.2f} |",
                 flush=True,
             )

@@ -200,6 +200,13 @@ def test_a_term_signal_ends_it_when_its_requests_are_answered(model, tmp_path):
         assert process.wait(60) == 0
 
 
+def test_an_answer_that_takes_too_long_is_given_up(model, tmp_path):
+    silence = wav(np.zeros(900 * RATE, np.int16), format="FLAC", subtype="PCM_16")
+    with running("serve", tmp_path, "--model", str(model), "--timeout", "1") as (url, _):
+        refused(send(url, silence), 504, "longer than 1 s")
+        until(url, 0)
+
+
 def test_health_and_version(address, model):
     health = httpx.get(f"{address}/health").json()
     assert health == {"status": "ok", "requests": 0, "places": 3, "streams": 0}

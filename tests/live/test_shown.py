@@ -70,3 +70,18 @@ def test_samples_are_the_same_each_time_and_in_range(name):
     one, other = sample(name), sample(name)
     assert np.array_equal(one, other) and one.dtype == np.float32
     assert 0.01 < np.sqrt(np.mean(one**2)) and np.abs(one).max() <= 1
+
+
+@pytest.mark.parametrize("head", ["enhancement", "emotion"])
+def test_a_model_without_one_of_the_heads_shows_what_it_has(tmp_path, head):
+    folder = small_model(tmp_path / "small")
+    merit = MeritInterface.from_hparams(folder, run_opts={"device": "cpu"})
+    setattr(merit.model, head, None)
+    sf.write(tmp_path / "a.wav", voice(2), RATE)
+    job = shown.analysed(merit, tmp_path / "a.wav", tmp_path)
+    (analysis,) = job.analyses()
+    before, after = shown.players(job)
+    assert before is not None and (after is None) == (head == "enhancement")
+    assert shown.sentence(analysis).startswith("## cleaned") == (head == "emotion")
+    assert shown.expert_figure(analysis) is not None
+    assert job.picture.figure([analysis]) is not None

@@ -1,6 +1,7 @@
 """The websocket of the service, over a real socket: a stream is what MeritStream gives."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -111,3 +112,13 @@ def test_places_for_streams_are_bounded_and_freed(address):
         until(address, 1, "streams")
     until(address, 0, "streams")
     assert httpx.get(f"{address}/health").json()["requests"] == 0
+
+
+def test_a_term_signal_closes_streams(model, tmp_path):
+    with running("serve", tmp_path, "--model", str(model)) as (url, process):
+        with stream(url) as socket:
+            socket.send(voice(1).tobytes())
+            until(url, 1, "streams")
+            process.send_signal(signal.SIGTERM)
+            received(socket)
+        assert socket.close_code == 1012 and process.wait(60) == 0
