@@ -6,7 +6,7 @@ from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.noisyemo.dataset import benchmark_set
 from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.errors import SettingsError
-from speechbrain_merit.evaluation.run import evaluate
+from speechbrain_merit.evaluation.run import evaluate, report
 from speechbrain_merit.evaluation.summary import write_summary
 from speechbrain_merit.export.loading import WEIGHTS
 from speechbrain_merit.inference import MeritInterface
@@ -19,9 +19,13 @@ from speechbrain_merit.training.settings import load, load_finished, parse, user
 SYSTEM = RECIPES.parent / "hparams" / "merit.yaml"
 
 
-def on_benchmark(benchmark):
-    """The name of the folder of results in that of a run, for a benchmark's folder."""
-    return f"evaluation_{Benchmark(benchmark).name}"
+def report_benchmark(folder, benchmark, train_log):
+    """Writes tables, report and summary again of what a run was scored on a benchmark."""
+    benchmark = Benchmark(benchmark)
+    own = folder / f"evaluation_{benchmark.name}"
+    rows = report(own, train_log)
+    write_summary(own, benchmark.baseline)
+    return rows
 
 
 def score_run(folder, benchmark, arguments):

@@ -18,7 +18,7 @@ from speechbrain_merit.evaluation.run import FOLDER, evaluate, report
 from speechbrain_merit.export.loading import WEIGHTS
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import processes
-from speechbrain_merit.training.benchmark import on_benchmark, score_run
+from speechbrain_merit.training.benchmark import report_benchmark, score_run
 from speechbrain_merit.training.enhanced import results_folder, score_enhanced, score_predicted
 from speechbrain_merit.training.finished import calibrate_finished
 from speechbrain_merit.training.loggers import TRAIN_LOG
@@ -51,8 +51,9 @@ def score(arguments):
                 "the --corpus that it was scored on: it makes tables and report of what was "
                 "scored, and scores nothing."
             )
-        name = evaluation_folder(given) if benchmark is None else on_benchmark(benchmark)
-        return report(folder / name, folder / TRAIN_LOG)
+        if benchmark is not None:
+            return report_benchmark(folder, benchmark, folder / TRAIN_LOG)
+        return report(folder / evaluation_folder(given), folder / TRAIN_LOG)
     of = score_pretrained if (folder / WEIGHTS).is_file() else score_finished
     with processes.one_voice():
         return of(folder, arguments[1:])

@@ -74,6 +74,21 @@ def test_the_model_that_ships_is_scored_as_in_every_evaluation(bench, tmp_path, 
     )
 
 
+def test_tables_of_a_benchmark_are_made_again_of_its_predictions(bench, tmp_path):
+    table = answers(bench, tmp_path / "x.csv", ["file", "predicted"], lambda i: [i.file, i.label])
+    options = ["--predicted", str(table), "--output_folder", str(tmp_path / "out")]
+    score(["--benchmark", str(bench), *options])
+    folder = tmp_path / "evaluation_NoisyEmo-MiniMERIT"
+    shutil.copytree(tmp_path / "out" / "evaluation", folder)
+    before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    for name in before.keys() - {"predictions.jsonl"}:
+        (folder / name).unlink()
+    score([str(tmp_path), "--benchmark", str(bench), "--from_predictions", "True"])
+    assert {p.name: p.read_bytes() for p in folder.glob("*.json")} == {
+        name: content for name, content in before.items() if name.endswith(".json")
+    }
+
+
 def test_a_tool_that_only_delays_scores_as_its_input_once_that_is_removed(bench, tmp_path):
     folder = tool(bench, tmp_path / "tool", late=160)
     options = ["--enhanced", str(folder), "--output_folder", str(tmp_path / "out"), "--n_jobs", "0"]
