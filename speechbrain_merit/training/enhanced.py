@@ -40,6 +40,7 @@ FRAME = 320  # samples of 20 ms
 SUFFIXES = (".flac", ".wav")
 #: Where a delay is looked for: here outputs are most like clean speech.
 CLEAR = 15  # dB and above
+NEAR = 8  # samples, 0.5 ms: filters that follow the signal move the peak by as much
 
 
 def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
@@ -156,7 +157,7 @@ class Enhanced:
         }
         self.delay = common_delay(delays.values())
         for file, found in delays.items():
-            if found.likeness >= SURE and abs(found.samples - self.delay) > 1:
+            if found.likeness >= SURE and abs(found.samples - self.delay) > NEAR:
                 self.own[file] = found.samples
                 self._note(file, f"{found.samples} samples late and not {self.delay}, removed")
         if self.delay:
