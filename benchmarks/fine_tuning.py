@@ -3,8 +3,8 @@
 > python benchmarks/fine_tuning.py --recordings ../shared/data/speech/EmoTale/wav
 
 EmoTale (English and Danish), which merit-tiny has not heard, stands for one's own recordings: five
-speakers train, three choose the checkpoint, all others are tested, clean and in MiniMERIT's noise. Both
-trainings take the same steps and the same encoder; one starts it, experts and heads from
+speakers train, three choose the checkpoint, all others are tested, clean and in MiniMERIT's noise.
+Both trainings take the same steps and the same encoder; one starts it, experts and heads from
 merit-tiny, the other has the encoder alone and fresh heads.
 """
 
