@@ -11,6 +11,7 @@ from scipy.signal import correlate
 
 LONGEST = 8000  # samples, 0.5 s: no delay beyond is looked for
 SURE = 0.5  # least normalised correlation at which a delay is believed
+AS_WELL = 0.9  # of the likeness at the delay that was found
 ODD_SHARE = 0.1  # of the length: what is missing or too much beyond this is another recording
 
 
@@ -40,6 +41,23 @@ def find_delay(clean, wave):
     near = np.abs(found[start : zero + LONGEST + 1])
     best = int(near.argmax())
     return Delay(start + best - zero, float(near[best] / scale))
+
+
+def fits(clean, wave, delay, found):
+    """Whether a delay explains a wave about as well as the one that was found for it.
+
+    Voices repeat themselves: a period beside the right one is nearly as like.
+
+    Example
+    -------
+    >>> tone = np.sin(np.arange(4000) / 8)
+    >>> fits(tone, tone, 50, find_delay(tone, tone)), fits(tone, tone, 12, find_delay(tone, tone))
+    (True, False)
+    """
+    clean, wave = np.asarray(clean, float), np.asarray(wave, float)
+    wave = aligned(wave, delay, len(clean))
+    scale = np.sqrt((clean @ clean) * (wave @ wave))
+    return bool(abs(clean @ wave) >= AS_WELL * found.likeness * scale > 0)
 
 
 def common_delay(delays):

@@ -23,6 +23,7 @@ from speechbrain_merit.evaluation.alignment import (
     aligned,
     common_delay,
     find_delay,
+    fits,
     too_odd,
 )
 from speechbrain_merit.evaluation.enhancement import score_utterances
@@ -156,8 +157,11 @@ class Enhanced:
             for item in tqdm(clear, "Looking for a delay")
         }
         self.delay = common_delay(delays.values())
-        for file, found in delays.items():
-            if found.likeness >= SURE and abs(found.samples - self.delay) > NEAR:
+        for item in clear:
+            file, found = item.file, delays[item.file]
+            far = found.likeness >= SURE and abs(found.samples - self.delay) > NEAR
+            pair = (benchmark.clean(item), self._checked(item)) if far else None
+            if far and not fits(*pair, self.delay, found):
                 self.own[file] = found.samples
                 self._note(file, f"{found.samples} samples late and not {self.delay}, removed")
         if self.delay:
