@@ -23,6 +23,7 @@ def test_every_answer_is_one_that_the_description_names(tmp_path, count):
     with running("serve", tmp_path, "--model", str(model)) as (url, _):
         done = subprocess.run(
             [command, "run", f"{url}/openapi.json", *options, "--no-color"],
+            cwd=tmp_path,  # where it leaves what it found
             capture_output=True,
             text=True,
         )
