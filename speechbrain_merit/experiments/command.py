@@ -24,7 +24,7 @@ def run(arguments=None):
     options = parser().parse_args(arguments)
     plan = read_plan(options.file, options.shared)
     places, failed = Places(plan), {}
-    if not options.from_predictions:
+    if options.from_predictions == "False":
         failed = make(plan, share(plan, options.only), options.jobs)
     for line in summarise(plan, places):
         print(line)
@@ -43,9 +43,8 @@ def parser():
     made.add_argument("--jobs", type=int, help="runs at a time; one a GPU, or one")
     made.add_argument(
         "--from_predictions",
-        type=lambda text: {"true": True, "false": False}[text.lower()],
-        default=False,
-        metavar="True",
+        choices=["True", "False"],
+        default="False",
         help="train nothing: tables of the runs that are there",
     )
     return made

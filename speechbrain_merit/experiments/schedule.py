@@ -8,13 +8,10 @@ from pathlib import Path
 
 import torch
 import yaml
-from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.evaluation.parallel import processes
 from speechbrain_merit.experiments.keeping import check_kept, is_finished, keep
 from speechbrain_merit.experiments.plan import ROOT, resolve
-
-logger = get_logger(__name__)
 
 LOG_LINES = 3  # of a run that failed, in what is said about it
 
@@ -63,7 +60,7 @@ def make(plan, names, jobs=None):
     parts = {need for name in waiting for need in plan.runs[name].needs.values()}
     trained = {name for name in parts if (places.results / name / "pretrained").is_dir()}
     waiting = [n for n in plan.runs if n in {*waiting, *(parts - trained)}]
-    logger.info(f"{plan.name}: {len(waiting)} of {len(names)} runs are to be made.")
+    print(f"{plan.name}: {len(waiting)} of {len(names)} runs are to be made.", flush=True)
     failed, running = {}, {}
     jobs = jobs or max(1, gpus)
     free = list(range(jobs))
@@ -91,7 +88,7 @@ def make(plan, names, jobs=None):
                     trained.add(name)
                 else:
                     failed[name] = problem
-                    logger.error(f"{name} failed: {problem}")
+                    print(f"{name} failed", flush=True)
     return failed
 
 
@@ -118,7 +115,7 @@ def train(plan, name, places, slot=0, jobs=1, again=False):
         environment.setdefault("OMP_NUM_THREADS", str(max(1, processes(-1) // jobs)))
     results.mkdir(parents=True, exist_ok=True)
     log = results.parent / f"{name}.log"
-    logger.info(f"{name} starts; {log}")
+    print(f"{name} starts: {log}", flush=True)
     with open(log, "a", encoding="utf-8") as file:
         ended = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
     if ended.returncode != 0:
@@ -129,7 +126,7 @@ def train(plan, name, places, slot=0, jobs=1, again=False):
             keep(results, places.kept(name), run, plan)
         except Exception as error:  # whatever it is, the other runs go on
             return f"its results cannot be kept: {error}"
-    logger.info(f"{name} is finished")
+    print(f"{name} is finished", flush=True)
     return None
 
 

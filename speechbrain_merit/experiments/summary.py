@@ -9,14 +9,13 @@ from pathlib import Path
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.experiments.expert_use import read_use, table_of_use
 from speechbrain_merit.experiments.figures import against_snr, gradient_cosines
-from speechbrain_merit.experiments.plan import ROOT
 from speechbrain_merit.experiments.results import KEPT, METRICS, Results
 from speechbrain_merit.experiments.tables import all_tables, markdown, number, put
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.writing import write_bytes, write_text
 
 DPI = 110
-DOCUMENT = ROOT / "RESULTS.md"
+DOCUMENT = Path("RESULTS.md")  # where the command is called, as experiments/ is
 EXPERTS = "Use of the experts"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>
