@@ -10,38 +10,21 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
-from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from speechbrain_merit import writing
 from speechbrain_merit.data.noisyemo.reading import Benchmark
-from speechbrain_merit.errors import AudioError, PredictionsError, SettingsError
+from speechbrain_merit.errors import PredictionsError, SettingsError
 from speechbrain_merit.evaluation import predictions
-from speechbrain_merit.evaluation.alignment import (
-    SURE,
-    aligned,
-    common_delay,
-    find_delay,
-    fits,
-    too_odd,
-)
 from speechbrain_merit.evaluation.enhancement import score_utterances
 from speechbrain_merit.evaluation.kept import write_kept
 from speechbrain_merit.evaluation.predictions import ids_digest
 from speechbrain_merit.evaluation.rows import FORMAT
 from speechbrain_merit.evaluation.run import FOLDER, measured_snr, report
 from speechbrain_merit.evaluation.summary import write_summary
+from speechbrain_merit.training.enhanced_files import RATE, Enhanced
 from speechbrain_merit.training.probes import LABELS, PROBES, Features, answers
 
-logger = get_logger(__name__)
-
-RATE = 16000
 FRAME = 320  # samples of 20 ms
-SUFFIXES = (".flac", ".wav")
-#: Where a delay is looked for: here outputs are most like clean speech.
-CLEAR = 15  # dB and above
-NEAR = 8  # samples, 0.5 ms: filters that follow the signal move the peak by as much
 
 
 def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
@@ -77,7 +60,7 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
     tasks = ["se"] * (not emotion_only) + ["ser"] * known
     features = Features() if known else None
     if emotion_only:
-        rows = [_row(index, item, item.snr_db) for index, item in enumerate(benchmark.items)]
+        rows = [_row(index, item, None) for index, item in enumerate(benchmark.items)]
     else:
         rows = list(_rows(benchmark, files, n_jobs))
     heads = {"noisy": benchmark.noisy, "enhanced": files.read}
@@ -124,113 +107,6 @@ def score_predicted(benchmark, table, out):
     scored = report(target, target / "none")
     write_summary(target, benchmark.baseline)
     return scored
-
-
-class Enhanced:
-    """The files of a tool: found, checked and brought in time, each as it is read.
-
-    Arguments
-    ---------
-    benchmark : Benchmark
-        Whose names they have.
-    folder : Path
-        Theirs.
-    """
-
-    def __init__(self, benchmark, folder):
-        self.benchmark, self.folder = benchmark, folder
-        self.paths = {item.file: self._find(item) for item in benchmark.items}
-        self.problems, self.own = {}, {}
-        kinds = {}
-        for path in self.paths.values():
-            with _opened(path) as file:
-                kinds.setdefault((file.format, file.subtype), path)
-        if len(kinds) > 1:
-            (_, one), (_, other), *_ = kinds.items()
-            raise AudioError(
-                f"{one} and {other} are of two formats ({', '.join(map(' '.join, kinds))}): are "
-                f"these outputs of two tools? Give {folder} the files of one."
-            )
-        clear = [i for i in benchmark.items if i.noise_set is None or (i.snr_db or 0) >= CLEAR]
-        delays = {
-            item.file: find_delay(benchmark.clean(item), self._checked(item))
-            for item in tqdm(clear, "Looking for a delay")
-        }
-        self.delay = common_delay(delays.values())
-        for item in clear:
-            file, found = item.file, delays[item.file]
-            far = found.likeness >= SURE and abs(found.samples - self.delay) > NEAR
-            pair = (benchmark.clean(item), self._checked(item)) if far else None
-            if far and not fits(*pair, self.delay, found):
-                self.own[file] = found.samples
-                self._note(file, f"{found.samples} samples late and not {self.delay}, removed")
-        if self.delay:
-            logger.warning(
-                f"{folder}: comes {self.delay} samples ({1000 * self.delay / RATE:g} ms) late; "
-                "removed before scoring."
-            )
-        if len(self.own) > len(clear) / 20:
-            logger.warning(
-                f"{folder}: {len(self.own)} of {len(clear)} files have another delay than the "
-                "rest: are these outputs of two tools, or of two versions?"
-            )
-
-    def _find(self, item):
-        stem = (self.folder / item.file).with_suffix("")
-        found = [p for p in (stem.with_name(stem.name + s) for s in SUFFIXES) if p.is_file()]
-        if not found:
-            raise AudioError(f"{stem}.wav (or .flac) is missing: enhance {item.file} too.")
-        if len(found) > 1:
-            raise AudioError(f"{found[0]} and {found[1]} are both there: take one out.")
-        return found[0]
-
-    def _checked(self, item):
-        """The samples of a file (S'), float32."""
-        path = self.paths[item.file]
-        with _opened(path) as file:
-            if file.samplerate != RATE:
-                raise AudioError(f"{path} is at {file.samplerate} Hz: bring it to {RATE} Hz.")
-            if file.channels != 1:
-                raise AudioError(f"{path} has {file.channels} channels: give one.")
-            wave = file.read(dtype="float32")
-        if not np.isfinite(wave).all():
-            raise AudioError(f"{path} holds NaN or infinite samples.")
-        if too_odd(len(wave), item.samples):
-            raise AudioError(
-                f"{path} has {len(wave)} samples and {item.file} has {item.samples}: it is another "
-                "recording's, or was cut."
-            )
-        if not wave.any():
-            self._note(item.file, "silent")
-        elif len(wave) != item.samples:
-            longer = len(wave) - item.samples
-            what = "longer, cut" if longer > 0 else "shorter, filled up"
-            self._note(item.file, f"{abs(longer)} samples {what}")
-        return wave
-
-    def _note(self, file, problem):
-        """Remembers once what is odd about a file."""
-        self.problems.setdefault(file, {})[problem] = None
-
-    def read(self, item):
-        """The wave of an item, in time, (S) float32."""
-        delay = self.own.get(item.file, self.delay)
-        return aligned(self._checked(item), delay, item.samples)
-
-    def write_problems(self, path):
-        """Writes what was odd, a row a file, and says how much it was."""
-        rows = [(file, "; ".join(found)) for file, found in sorted(self.problems.items())]
-        text = "file,problem\n" + "".join(f'{file},"{problem}"\n' for file, problem in rows)
-        writing.write_text(path, text)
-        if rows:
-            logger.warning(f"{len(rows)} files are odd, such as {': '.join(rows[0])}: see {path}")
-
-
-def _opened(path):
-    try:
-        return sf.SoundFile(path)
-    except (sf.SoundFileError, OSError) as error:
-        raise AudioError(f"{path} cannot be read: {error}") from error
 
 
 def _rows(benchmark, files, n_jobs):
