@@ -15,11 +15,15 @@ PLAIN = {
     "band_limit_share": 0.0,
     "room_share": 0.5,
     "codec_share": 0.0,
+    "babble_share": 0.0,
+    "level_share": 0.0,
+    "level_db": [-40, -12],
+    "clip_share": 0.0,
 }
 
 
-def a_mixer(bank, rooms=None, seed=0, epoch=1, **keys):
+def a_mixer(bank, rooms=None, seed=0, epoch=1, voices=None, **keys):
     """A TrainingMixer; ``keys`` are those of the YAML."""
     assert keys.keys() <= PLAIN.keys()
     run = {"seed": seed, "epoch_counter": SimpleNamespace(current=epoch)}
-    return training_mixer({**PLAIN, **run, **keys}, bank, rooms)
+    return training_mixer({**PLAIN, **run, **keys}, bank, rooms, voices)

@@ -166,12 +166,16 @@ class Codec:
     sample_rate: int
     share: float = 0.0
 
-    def __call__(self, wave, rng, narrow):
-        """The wave (S), or what is left: of a ``narrow`` one by telephone, else by internet."""
+    def __call__(self, wave, rng, narrow, recorded=False):
+        """The wave (S), or what is left: of a ``narrow`` one by telephone, else by internet.
+
+        One that is ``recorded`` has a level of its own, at which it is coded.
+        """
         if not happens(self.share, rng):
             return wave
         codec = str(rng.choice(sorted(TELEPHONE_CODECS if narrow else INTERNET_CODECS)))
-        return pass_codec(wave, codec, self.sample_rate)
+        at = {"full_scale": 1.0} if recorded else {}
+        return pass_codec(wave, codec, self.sample_rate, **at)
 
 
 def random_filter(wave, rng):
@@ -204,7 +208,7 @@ def limit_band(wave, sample_rate):
     return resample(narrow, TELEPHONE_RATE, sample_rate)[: len(wave)]
 
 
-def pass_codec(wave, codec, sample_rate):
+def pass_codec(wave, codec, sample_rate, full_scale=None):
     """Encodes and decodes a wave (S), at any level: length, place and level stay as they were.
 
     Arguments
@@ -215,6 +219,8 @@ def pass_codec(wave, codec, sample_rate):
         One of `TELEPHONE_CODECS` or `INTERNET_CODECS`.
     sample_rate : int
         In Hz; of internet codecs it has to be one that Opus knows, such as 16 000.
+    full_scale : float, optional
+        What the codec can hold, above which it clips; unless given, a little more than the peak.
 
     Returns
     -------
@@ -231,11 +237,14 @@ def pass_codec(wave, codec, sample_rate):
     peak = float(wave.abs().max())
     if peak == 0:
         return wave
+    largest = peak / CODEC_PEAK if full_scale is None else full_scale
     telephone = codec in TELEPHONE_CODECS
     container, subtype = (TELEPHONE_CODECS if telephone else INTERNET_CODECS)[codec]
     resample = partial(torchaudio.functional.resample, lowpass_filter_width=STEEP)
     rate = TELEPHONE_RATE if telephone else sample_rate
-    sent = resample(wave * (CODEC_PEAK / peak), sample_rate, rate)
+    sent = resample(wave / largest, sample_rate, rate)
+    if full_scale is not None:
+        sent = sent.clamp(-1.0, 1.0)
     quality = {} if telephone else {"compression_level": LOWEST_QUALITY}
     stream = io.BytesIO()
     soundfile.write(stream, sent.numpy(), rate, subtype, format=container, **quality)
@@ -243,7 +252,7 @@ def pass_codec(wave, codec, sample_rate):
     received = torch.from_numpy(soundfile.read(stream, dtype="float32")[0])
     received = resample(received, rate, sample_rate)[: len(wave)]
     received = torch.nn.functional.pad(received, (0, len(wave) - len(received)))
-    return received * (peak / CODEC_PEAK)
+    return received * largest
 
 
 def change_speed(wave, factor):

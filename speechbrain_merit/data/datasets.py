@@ -1,7 +1,9 @@
 """The data of a run: the manifests of corpus, noise and rooms, and the datasets made of them."""
 
 from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed
+from speechbrain_merit.data.babble import Babble, VoiceBank
 from speechbrain_merit.data.corpora import data_root, prepare_corpora
+from speechbrain_merit.data.levels import Clip, Level
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.data.mixing import NARROW, FixedMixer, Noise, NoiseBank, TrainingMixer
 from speechbrain_merit.data.noise_folders import prepare_noise as prepare_noise_folders
@@ -76,7 +78,8 @@ def datasets(hparams):
     hparams["class_weights"] = class_weights(counts) if labels else None
     hparams["draws"] = groups if shares or balanced else None
     train_noise = noise_bank(manifests["train"], folders["train"])
-    mixer = training_mixer(hparams, train_noise, room_bank(hparams))
+    voices = VoiceBank(train, SAMPLE_RATE) if hparams.get("babble_share") else None
+    mixer = training_mixer(hparams, train_noise, room_bank(hparams), voices)
     valid = noise_bank(manifests["valid"], folders["valid"])
     return (
         training_set(train, encoder, mixer, uses(groups), attributes),
@@ -91,7 +94,7 @@ def datasets(hparams):
     )
 
 
-def training_mixer(hparams, bank, rooms=None):
+def training_mixer(hparams, bank, rooms=None, voices=None):
     """The way of a training utterance from its file to a mixture, as the YAML's keys set it.
 
     Arguments
@@ -102,6 +105,8 @@ def training_mixer(hparams, bank, rooms=None):
         Noise to draw from.
     rooms : RoomBank, optional
         Impulse responses to draw from.
+    voices : VoiceBank, optional
+        Speech to make babble of.
 
     Returns
     -------
@@ -118,8 +123,16 @@ def training_mixer(hparams, bank, rooms=None):
         band=Band(rate, hparams["band_limit_share"]),
         room=Room(rooms, hparams["room_share"]),
         noise=Noise(
-            bank, hparams["train_snr_db"], hparams["clean_share"], hparams["max_noises"], filtered
+            bank,
+            hparams["train_snr_db"],
+            hparams["clean_share"],
+            hparams["max_noises"],
+            filtered,
+            Babble(voices, hparams.get("babble_share", 0.0)),
         ),
+        # runs of older versions, which are scored again, have none of these keys
+        level=Level(hparams.get("level_share", 0.0), hparams.get("level_db", (-40, -12))),
+        clip=Clip(hparams.get("clip_share", 0.0)),
         codec=Codec(rate, hparams["codec_share"]),
     )
 

@@ -17,6 +17,8 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_merit.audio.reading import read_audio
 from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed, limit_band
+from speechbrain_merit.data.babble import Babble
+from speechbrain_merit.data.levels import Clip, Level
 from speechbrain_merit.data.rooms import Room
 
 #: Behind a noise set's name: speech and noise are limited to what a telephone passes.
@@ -160,6 +162,8 @@ class Noise:
         Up to so many recordings make the noise together, each at the same level.
     filter : Filter
         What each of them passes.
+    babble : Babble
+        Whether other voices are the noise.
     """
 
     bank: NoiseBank
@@ -167,15 +171,18 @@ class Noise:
     clean_share: float = 0.0
     max_noises: int = 1
     filter: Filter = Filter()
+    babble: Babble = Babble()
 
-    def __call__(self, heard, target, rng, narrow):
+    def __call__(self, heard, target, rng, narrow, utterance=None):
         """A Mixture of the speech as it is ``heard`` (S), with ``target`` (S) as its clean one.
 
         In a ``narrow`` band, speech and noise are limited alike, so that the SNR holds within it.
+        ``utterance`` is the id, by which babble is of other voices.
         """
         if rng.random() < self.clean_share:
             return Mixture(heard, target, 0.0, float("inf"))
-        noise = self.draw(len(heard), rng)
+        noise = self.babble(utterance, len(heard), rng)
+        noise = self.draw(len(heard), rng) if noise is None else noise
         if narrow:
             noise = limit_band(noise, self.bank.sample_rate)
         snr_db = float(rng.uniform(*self.snr_db))
@@ -205,9 +212,9 @@ class TrainingMixer:
         Seed of the run.
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
         Its ``current`` is part of the seed.
-    speed, crop, filter, band, room, noise, codec
+    speed, crop, filter, band, room, noise, level, clip, codec
         The steps from the file to the mixture, in this order. The SNR is that of the speech as it
-        is heard in the room, and of the mixture before the codec.
+        is heard in the room, and of the mixture before it is clipped and coded.
     """
 
     seed: int
@@ -218,6 +225,8 @@ class TrainingMixer:
     band: Band
     room: Room
     noise: Noise
+    level: Level
+    clip: Clip
     codec: Codec
 
     def __call__(self, utterance, wav, section=()):
@@ -231,8 +240,11 @@ class TrainingMixer:
         speech = self.filter(speech, rng)
         speech, narrow = self.band(speech, rng)
         heard, target = self.room(speech, rng)
-        mixed = self.noise(heard, target, rng, narrow)
-        return mixed._replace(mixture=self.codec(mixed.mixture, rng, narrow))
+        # an epoch may hold an utterance several times, as name|0, name|1, …
+        mixed = self.noise(heard, target, rng, narrow, utterance.rpartition("|")[0] or utterance)
+        mixed, recorded = self.level(mixed, rng)
+        clipped = self.clip(mixed.mixture, rng)
+        return mixed._replace(mixture=self.codec(clipped, rng, narrow, recorded))
 
 
 class FixedMixer:
