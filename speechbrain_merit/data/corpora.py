@@ -14,6 +14,7 @@ import yaml
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.corpus_yaml import read_corpus_yaml, write_facts
+from speechbrain_merit.data.few_speakers import settle_few_speakers
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
 from speechbrain_merit.data.text_keys import LABEL_KEYS, expanded, folders_by_name
 from speechbrain_merit.errors import PreparationError
@@ -229,13 +230,23 @@ def prepare_corpora(hparams, needed=SPLITS):
     save = Path(hparams["save_folder"])
     parts = {name: {split: save / name / f"{split}.json" for split in SPLITS} for name in folders}
     for name, folder in folders.items():
-        prepare_one(name, folder, roots[name], parts[name], hparams, needed)
+        prepare_one(name, folder, roots[name], parts[name], hparams, needed, beside=True)
     for split in needed:
-        join_manifests({name: own[split] for name, own in parts.items()}, manifests[split])
+        # a corpus of few speakers trains alone
+        found = {name: own[split] for name, own in parts.items() if own[split].is_file()}
+        if not found:
+            raise PreparationError(
+                f"{' and '.join(folders)} have so few speakers that all of them train, and none is "
+                f"left for {split}: add a corpus of more speakers."
+            )
+        join_manifests(found, manifests[split])
 
 
-def prepare_one(name, folder, data_folder, manifests, hparams, needed=SPLITS):
-    """Runs the preparation of one corpus; raises if it leaves no manifest of a split it should."""
+def prepare_one(name, folder, data_folder, manifests, hparams, needed=SPLITS, beside=False):
+    """Runs the preparation of one corpus; raises if it leaves no manifest of a split it should.
+
+    ``beside`` others, a corpus of few speakers may be for training alone.
+    """
     snake = name.lower().replace("-", "_")
     module = recipe_module(folder / f"{snake}_prepare.py")
     prepare = getattr(module, f"prepare_{snake}")
@@ -252,8 +263,13 @@ def prepare_one(name, folder, data_folder, manifests, hparams, needed=SPLITS):
         skip_prep=hparams["skip_prep"],
         **options,
     )
+    if hparams["skip_prep"]:
+        return
+    if getattr(module, "FEW_SPEAKERS", False) and options.get("fold") is None:
+        settle_few_speakers(name, manifests, needed, beside)
+        return
     missing = [split for split in needed if not Path(manifests[split]).is_file()]
-    if missing and not hparams["skip_prep"]:
+    if missing:
         raise PreparationError(
             f"{name} names recordings for the test alone, none for {' or '.join(missing)}: it can "
             "be scored on (evaluate.py RUN --corpus …), not trained on."

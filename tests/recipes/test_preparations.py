@@ -17,7 +17,9 @@ from speechbrain_merit.data.synthetic import prepare_minimerit
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 SPLITS = ("train", "valid", "test")
-CORPORA = ["RAVDESS", "nEMO", "CREMA-D", "EmoDB", "EmoTale", "IEMOCAP"]
+CORPORA = ["RAVDESS", "nEMO", "CREMA-D", "EmoDB", "EmoTale", "IEMOCAP", "EmotionTTS"]
+FEW = ["EMOVO", "TESS", "SAVEE", "JL-Corpus"]  # speakers: all train, unless a fold is asked for
+SHARED = ["ESD", "MELD"]  # speakers of the splits as published
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_folds_keep_speakers_apart_and_test_each_once(load_recipe, corpus):
     assert sorted(tested) == everyone
 
 
-@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("corpus", CORPORA + FEW + SHARED)
 def test_what_is_missing_or_unknown_is_named(prepare, corpus, tmp_path):
     with pytest.raises(FileNotFoundError, match="data_folder is not set.*http"):
         prepare(corpus, None)
@@ -85,7 +87,9 @@ def test_what_is_missing_or_unknown_is_named(prepare, corpus, tmp_path):
         prepare(corpus, tmp_path, ["angry", "sleepy"])
 
 
-@pytest.mark.parametrize("corpus", [*CORPORA, "MSP-Podcast", "MiniMERIT", "TEMPLATE"])
+@pytest.mark.parametrize(
+    "corpus", [*CORPORA, *FEW, *SHARED, "MSP-Podcast", "MiniMERIT", "TEMPLATE"]
+)
 def test_every_preparation_takes_merge_labels(load_recipe, corpus):
     snake = corpus.lower().replace("-", "_")
     prepare = getattr(load_recipe(corpus), f"prepare_{snake}")
