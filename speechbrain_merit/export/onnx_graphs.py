@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d, conv_transpose1d, pad
 
+from speechbrain_merit.lobes.dual_path import DualPathHead
 from speechbrain_merit.lobes.enhancement import MAGNITUDE_FLOOR
 from speechbrain_merit.lobes.experts import spread
 from speechbrain_merit.lobes.frames import NormalisedFrames
@@ -140,7 +141,9 @@ class Graph(nn.Module):
             encoder.power = self.power
         if task == "se":
             self.seen = Fourier(head.window)
-            head.analyse, head.synthesise = self.analyse, self.synthesise
+            masks = not isinstance(head, DualPathHead)
+            head.analyse = self.analyse if masks else self.spectrum
+            head.synthesise = self.synthesise if masks else self.scaled
 
     @property
     def outputs(self):
@@ -174,3 +177,12 @@ class Graph(nn.Module):
         """In place of an enhancement head's."""
         magnitude = (log_magnitude.exp() - 1 - MAGNITUDE_FLOOR).clamp(min=0)  # it knows no expm1
         return self.seen.back(*(magnitude * part for part in phase), wave.shape[1])
+
+    def spectrum(self, wave, lengths=None):
+        """In place of a dual-path head's ``analyse``; the spectrum is a pair."""
+        parts = self.seen(wave)
+        return (parts[0].square() + parts[1].square()).sqrt(), parts
+
+    def scaled(self, gain, parts, wave, lengths=None):
+        """In place of a dual-path head's ``synthesise``."""
+        return self.seen.back(*(gain * part for part in parts), wave.shape[1])

@@ -82,12 +82,20 @@ class DualPathHead(nn.Module):
 
     def forward(self, wavs, lengths, frames, frame_lengths=None):
         """Enhances noisy waves; see :meth:`EnhancementHead.forward`."""
-        spectrum = stft(wide(wavs), lengths, self.window)
+        magnitude, spectrum = self.analyse(wavs, lengths)
         spectral = spectral_lengths(wavs, lengths)
-        magnitude = spectrum.abs()
         gain = wide(self.gain(magnitude.log1p(), frames, spectral, frame_lengths))
-        waves = istft(gain * spectrum, wavs, lengths, self.window)
+        waves = self.synthesise(gain, spectrum, wavs, lengths)
         return Enhanced(waves, (gain * magnitude).log1p(), spectral)
+
+    def analyse(self, wavs, lengths=None):
+        """Waves (B, S) to magnitude and complex spectrum (B, N, F)."""
+        spectrum = stft(wide(wavs), lengths, self.window)
+        return spectrum.abs(), spectrum
+
+    def synthesise(self, gain, spectrum, wavs, lengths=None):
+        """A spectrum under a gain (B, N, F) back to waves (B, S) of the lengths of ``wavs``."""
+        return istft(gain * spectrum, wavs, lengths, self.window)
 
     def loss(self, enhanced, clean, lengths=None, noisy=None, total=alone, extra=()):
         """The terms of the loss; see :meth:`EnhancementHead.loss`."""
@@ -157,9 +165,10 @@ class FrameNorm(nn.Module):
 
     def forward(self, states):
         """States (B, C, N, F), normalised."""
-        batch, _, n_frames, _ = states.shape
+        batch, channels, n_frames, n_bins = states.shape
         frames = states.transpose(1, 2).flatten(0, 1)
-        return self.norm(frames).unflatten(0, (batch, n_frames)).transpose(1, 2)
+        # not unflatten: a graph of it would hold for this number of frames alone
+        return self.norm(frames).view(batch, n_frames, channels, n_bins).transpose(1, 2)
 
 
 class DualPathBlock(nn.Module):
