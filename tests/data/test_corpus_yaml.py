@@ -22,6 +22,13 @@ STATED = {
     "IEMOCAP": ("by agreement with its owners, for research", ["en"]),
     "MSP-Podcast": ("by agreement with its owners", ["en"]),
     "MiniMERIT": ("synthetic, Apache 2.0; says nothing about emotion", []),
+    "EMOVO": ("none stated; ask its owners", ["it"]),
+    "EmotionTTS": ("CC BY-NC-SA: for research, not for commercial use", ["ko"]),
+    "ESD": ("for research only, on request", ["zh", "en"]),
+    "TESS": ("CC BY-NC-ND 4.0: no commercial use, no derivatives", ["en"]),
+    "SAVEE": ("for research only, after registration", ["en"]),
+    "JL-Corpus": ("CC0 1.0", ["en"]),
+    "MELD": ("labels GPL 3.0; the films belong to the owners of the series", ["en"]),
     "TEMPLATE": (None, None),
 }
 
