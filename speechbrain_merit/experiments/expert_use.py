@@ -141,9 +141,10 @@ def table_of_use(uses):
         if len(by_level):
             sums = by_level.sum(axis=2, keepdims=True)
             there = (sums > 0).all(axis=(1, 2))  # a pause, soft and loud frames
-            found[f"{task}: {', '.join(LEVELS)} frames"] = within_utterances(
-                by_level[there] / sums[there]
-            )
+            if there.any():
+                found[f"{task}: {', '.join(LEVELS)} frames"] = within_utterances(
+                    by_level[there] / sums[there]
+                )
         if len({use.label for use in uses}) > 1:
             # an utterance is one, under however many conditions it was heard
             whole = {}

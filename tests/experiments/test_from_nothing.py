@@ -51,7 +51,7 @@ def test_an_experiment_trains_what_is_missing_and_ends_in_tables(
     assert command.run(["small.yaml"]) == 1
     said = capsys.readouterr()
     assert "crash_Mine_1 failed: " in said.err and "top_k is 9" in said.err
-    assert "| cascade | 0." in said.out and "crash" not in said.out
+    assert "| cascade | 0." in said.out and "| crash" not in said.out
     kept = tmp_path / "experiments" / "small" / "runs"
     assert {path.name for path in kept.iterdir()} == {"se_only_Mine_1", "cascade_Mine_1"}
     text = "".join(path.read_text() for path in kept.glob("*/*.yaml"))
