@@ -115,6 +115,8 @@ class MeritBrain(sb.Brain):
             getattr(self.hparams, "gradient_cosine_steps", 0),
         )
         self.checkpointer.add_recoverable("progress", self.progress, optional_load=True)
+        if "weighting" in self.modules and [*self.modules.weighting.parameters()]:  # learnt ones
+            self.checkpointer.add_recoverable("weighting", self.modules.weighting)
         super().on_fit_start()
         epoch = self.hparams.epoch_counter.current
         if epoch:  # with more epochs than before, perhaps: what lies ahead follows today's schedule
