@@ -1,11 +1,11 @@
 """What starting from merit-tiny is worth on 60 recordings: F1-macro with and without the start.
 
-> python benchmarks/fine_tuning.py --recordings ../shared/data/speech/EmoTale/wav
+> python benchmarks/fine_tuning.py --recordings EmoTale/wav --encoder openai/whisper-tiny.en
 
 EmoTale (English and Danish), which merit-tiny has not heard, stands for one's own recordings: five
 speakers train, three choose the checkpoint, all others are tested, clean and in MiniMERIT's noise.
-Both trainings take the same steps and the same encoder; one starts it, experts and heads from
-merit-tiny, the other has the encoder alone and fresh heads.
+All trainings take the same steps; one starts from all of merit-tiny, one from its encoder alone,
+and one, with --encoder, from an encoder that has heard no emotion.
 """
 
 import argparse
@@ -29,6 +29,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--recordings", required=True, help="EmoTale's folder wav")
     parser.add_argument("--start", default=str(ROOT / "pretrained" / "merit-tiny"))
+    parser.add_argument("--encoder", help="that merit-tiny grew from: a third row")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1234)
     options = parser.parse_args()
@@ -36,6 +37,8 @@ def main():
         "from merit-tiny": ["--start_from", options.start, "--lr", "0.0001"],
         "its encoder, fresh heads": ["--encoder", options.start, "--lr", "0.0005"],
     }
+    if options.encoder:
+        ways["the encoder it grew from"] = ["--encoder", options.encoder, "--lr", "0.0005"]
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(options.recordings), Path(folder) / "speech")
         print("| training | seconds | F1-macro, clean | mean over −5 … 10 dB |\n|---|---|---|---|")
