@@ -23,6 +23,26 @@ def folder_of(source):
     return None
 
 
+def plain_blocks(folder):
+    """What a pretrained folder's YAML says, by key; of an object its arguments, None without any.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder.
+    """
+
+    class Plain(yaml.SafeLoader):
+        pass
+
+    def plain(loader, tag, node):
+        mapping = isinstance(node, yaml.MappingNode)
+        return loader.construct_mapping(node, deep=True) if mapping else None
+
+    Plain.add_multi_constructor("!", plain)
+    return yaml.load((Path(folder) / "hyperparams.yaml").read_text(encoding="utf-8"), Plain)
+
+
 def exported_encoder(folder):
     """The encoder of a pretrained folder, with its weights.
 
@@ -40,19 +60,7 @@ def exported_encoder(folder):
     SettingsError
         The folder holds no encoder of its own, or its weights do not train.
     """
-
-    class Plain(yaml.SafeLoader):
-        pass
-
-    Plain.add_multi_constructor(
-        "!",
-        lambda loader, _, node: (
-            loader.construct_mapping(node, deep=True)
-            if isinstance(node, yaml.MappingNode)
-            else None
-        ),
-    )
-    content = yaml.load((folder / "hyperparams.yaml").read_text(encoding="utf-8"), Loader=Plain)
+    content = plain_blocks(folder)
     if not isinstance(content.get("encoder"), dict):
         raise SettingsError(f"encoder: {folder} is of a cascade, which has two: give a part of it.")
     if content.get("weights") == "int8":

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-import yaml
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.export.loading import HPARAMS
 from speechbrain_merit.inference import MeritInterface
+from speechbrain_merit.lobes.exported_encoder import plain_blocks
 
 logger = get_logger(__name__)
 
@@ -152,21 +152,6 @@ def with_start(overrides, keys):
         found |= {"enhancement_head_type": "dual_path"}
         found |= {"enhancement_layers": blocks["enhancement"]["n_blocks"]}
     return {key: value for key, value in found.items() if key in keys} | overrides
-
-
-def plain_blocks(folder):
-    """The blocks of a pretrained folder's YAML by name, as plain values."""
-
-    class Plain(yaml.SafeLoader):
-        pass
-
-    def plain(loader, suffix, node):
-        if isinstance(node, yaml.MappingNode):
-            return loader.construct_mapping(node, deep=True)
-        return None
-
-    Plain.add_multi_constructor("!", plain)
-    return yaml.load((Path(folder) / HPARAMS).read_text(encoding="utf-8"), Loader=Plain)
 
 
 def start_from(model, source, labels, attributes):
