@@ -4,6 +4,7 @@ The spectrum is halved along frequency three times, meets the encoder's frames i
 recurrent layers run along frequency and along time in turn, and is brought back with skips. Form
 after DPCRN, Le et al., Interspeech 2021 (arXiv 2107.05429). B batch, C channels, N spectral frames
 (100 a second), T encoder frames (50 a second), F = 201 bins, F' = 26 bins in the middle, D' width.
+Channels come last, as recurrent layers want them; convolutions then run on memory in that order.
 """
 
 from itertools import pairwise
@@ -31,12 +32,13 @@ from speechbrain_merit.lobes.spectrum import (
     stft,
 )
 
-KERNEL = {"kernel_size": (3, 5), "stride": (1, 2), "padding": (1, 2)}  # frames, bins
+HALVING = {"kernel_size": (3, 5), "stride": (1, 2), "padding": (1, 2)}  # frames, bins
+DOUBLING = {"kernel_size": (3, 3), "padding": (1, 1)}  # to twice the channels: two bins of each
 INPUTS = 2  # log1p magnitude, and the bin's place
 
 
 class DualPathHead(nn.Module):
-    """Convolutions → (GRU along frequency, LSTM along time) · n → convolutions with skips → gain.
+    """Convolutions → LSTMs along frequency and along time, n times → convolutions, skips → gain.
 
     Called and trained as :class:`~speechbrain_merit.lobes.enhancement.EnhancementHead` is. The gain
     in 0 … 1 is of the linear magnitude; the phase is the noisy one.
@@ -66,16 +68,16 @@ class DualPathHead(nn.Module):
             bins = (bins + 1) // 2
         pairs = list(pairwise([INPUTS, *channels]))
         self.down = nn.ModuleList(
-            Step(nn.Conv2d(into, out, **KERNEL), FrameNorm(out)) for into, out in pairs
+            Step(nn.Conv2d(into, out, **HALVING), FrameNorm(out)) for into, out in pairs
         )
         self.enter = nn.Linear(width, bins * channels[-1])
         self.blocks = nn.ModuleList(DualPathBlock(channels[-1]) for _ in range(n_blocks))
         # each meets the skip of its own depth, beside what comes from below
         self.up = nn.ModuleList(
-            Step(nn.ConvTranspose2d(2 * into, out, **KERNEL), FrameNorm(out))
+            Step(nn.Conv2d(2 * into, 2 * out, **DOUBLING), FrameNorm(out))
             for out, into in reversed(pairs[1:])
         )
-        self.leave = nn.ConvTranspose2d(2 * channels[0], 1, **KERNEL)
+        self.leave = nn.Conv2d(2 * channels[0], 2, **DOUBLING)
         exact = {"dtype": torch.float32}  # whatever torch builds models in by default
         self.register_buffer("window", torch.hamming_window(N_FFT, **exact), persistent=False)
         self.register_buffer("place", torch.linspace(-1, 1, N_BINS, **exact), persistent=False)
@@ -109,37 +111,59 @@ class DualPathHead(nn.Module):
         inside = None if lengths is None else frame_mask(lengths, *noisy.shape[:2], noisy.device)
         middle = twice(self.enter(frames), frame_lengths, noisy.shape[1])
         states = noisy.to(middle.dtype)
-        states = torch.stack([states, self.place.to(states.dtype).expand_as(states)], dim=1)
+        states = torch.stack([states, self.place.to(states.dtype).expand_as(states)], dim=-1)
         states, skips = within(states, inside), []
         for layer in self.down:
-            states = layer(states, inside)
             skips.append(states)
-        # (B, N, F', C): a frame's bins together
-        states = states.permute(0, 2, 3, 1)
-        states = states + middle.view(*states.shape)
+            states = layer(states, inside)
+        skip = states
+        states = states + middle.view_as(states)
         for block in self.blocks:
             states = block(states, counts)
-        states = within(states.permute(0, 3, 1, 2), inside)
+        states = within(states, inside)
         for layer in self.up:
-            states = layer(torch.cat([states, skips.pop()], dim=1), inside)
-        return self.leave(torch.cat([states, skips.pop()], dim=1)).squeeze(1).sigmoid()
+            below, states = torch.cat([states, skip], dim=-1), None
+            skip = skips.pop()
+            states = layer(below, inside, n_bins=skip.shape[2])
+        states = convolved(self.leave, torch.cat([states, skip], dim=-1))
+        return doubled(states, N_BINS).squeeze(-1).sigmoid()
 
 
 def within(states, inside):
-    """States (B, C, N, F), zero in the padding; ``inside`` (B, N) is None where there is none."""
-    return states if inside is None else states * inside[:, None, :, None].to(states.dtype)
+    """States (B, N, F, C), zero in the padding; ``inside`` (B, N) is None where there is none."""
+    return states if inside is None else states * inside[:, :, None, None].to(states.dtype)
+
+
+def convolved(convolution, states):
+    """A convolution over the frames and bins of states (B, N, F, C)."""
+    return convolution(states.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def doubled(states, n_bins):
+    """States (B, N, F', 2C) to (B, N, F, C): the halves of the channels are neighbouring bins.
+
+    Example
+    -------
+    >>> doubled(torch.tensor([[[[0, 1], [2, 3]]]]), 3).flatten().tolist()
+    [0, 1, 2]
+    """
+    batch, n_frames, half, channels = states.shape
+    return states.reshape(batch, n_frames, 2 * half, channels // 2)[:, :, :n_bins]
 
 
 class Step(nn.Module):
-    """A convolution, a norm and SiLU over (B, C, N, F), zero in the padding."""
+    """A convolution, a norm and SiLU over (B, N, F, C), zero in the padding."""
 
     def __init__(self, convolution, norm):
         super().__init__()
         self.convolution, self.norm = convolution, norm
 
-    def forward(self, states, inside=None):
-        """States (B, C, N, F) to (B, C', N, F'')."""
-        return within(nn.functional.silu(self.norm(self.convolution(states))), inside)
+    def forward(self, states, inside=None, n_bins=None):
+        """States (B, N, F, C) to (B, N, F'', C'), or to ``n_bins``, some twice as many."""
+        states = convolved(self.convolution, states)
+        if n_bins is not None:
+            states = doubled(states, n_bins)
+        return within(nn.functional.silu(self.norm(states)), inside)
 
 
 class FrameNorm(nn.Module):
@@ -155,24 +179,23 @@ class FrameNorm(nn.Module):
 
     Example
     -------
-    >>> FrameNorm(4)(torch.randn(2, 4, 10, 8)).shape
-    torch.Size([2, 4, 10, 8])
+    >>> FrameNorm(4)(torch.randn(2, 10, 8, 4)).shape
+    torch.Size([2, 10, 8, 4])
     """
 
     def __init__(self, channels):
         super().__init__()
-        self.norm = nn.GroupNorm(1, channels)
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, states):
-        """States (B, C, N, F), normalised."""
-        batch, channels, n_frames, n_bins = states.shape
-        frames = states.transpose(1, 2).flatten(0, 1)
-        # not unflatten: a graph of it would hold for this number of frames alone
-        return self.norm(frames).view(batch, n_frames, channels, n_bins).transpose(1, 2)
+        """States (B, N, F, C), normalised."""
+        normal = nn.functional.layer_norm(states, states.shape[2:])
+        return normal * self.weight.to(normal.dtype) + self.bias.to(normal.dtype)
 
 
 class DualPathBlock(nn.Module):
-    """A GRU along the bins of each frame, then an LSTM along the frames of each bin.
+    """An LSTM along the bins of each frame, then one along the frames of each bin.
 
     Both run in both directions, each with a LayerNorm and a residual.
 
@@ -189,7 +212,7 @@ class DualPathBlock(nn.Module):
 
     def __init__(self, width):
         super().__init__()
-        self.along_bins = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
+        self.along_bins = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
         self.along_time = BidirectionalLSTM(width, n_layers=1)
         self.norm_bins, self.norm_time = nn.LayerNorm(width), nn.LayerNorm(width)
 

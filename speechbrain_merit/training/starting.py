@@ -196,6 +196,12 @@ def start_from(model, source, labels, attributes):
             if head is not None:
                 logger.info(f"start_from: {source} has no {name} head: that starts afresh.")
             continue
+        if type(head) is not type(given):
+            logger.info(
+                f"start_from: the {name} head is an {type(given).__name__} there and "
+                f"a {type(head).__name__} here: that starts afresh."
+            )
+            continue
         state = given.state_dict()
         if names is not None and list(names) != theirs[name]:
             state |= matched_outputs(head, state, list(names), theirs[name])

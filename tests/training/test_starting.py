@@ -110,6 +110,19 @@ def test_a_dual_path_head_comes_with_its_sizes(tmp_path):
     assert all(torch.equal(v, head.state_dict()[k]) for k, v in ours.state_dict().items())
 
 
+def test_a_head_of_another_type_starts_afresh_and_the_rest_is_taken(run, caplog):
+    hparams = hparams_of("--start_from", str(run), "--enhancement_head_type", "dual_path")
+    model, fresh = hparams["model"], hparams["model"].enhancement.state_dict()
+    fresh = {key: value.clone() for key, value in fresh.items()}
+    start_from(model, run, LABELS, [])
+    assert all(torch.equal(v, fresh[k]) for k, v in model.enhancement.state_dict().items())
+    theirs = torch.load(run / "pretrained" / "model.ckpt", weights_only=True)
+    for name in ("encoder", "integration", "emotion"):
+        for key, value in getattr(model, name).state_dict().items():
+            assert torch.equal(value, theirs[f"{name}.{key}"]), key
+    assert "an EnhancementHead there and a DualPathHead here: that starts afresh" in caplog.text
+
+
 def test_the_encoder_alone_can_be_taken(run):
     encoder = build_encoder(str(run))
     theirs = torch.load(run / "pretrained" / "model.ckpt", weights_only=True)
