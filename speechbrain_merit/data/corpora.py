@@ -17,6 +17,7 @@ from speechbrain_merit.data.corpus_yaml import read_corpus_yaml, write_facts
 from speechbrain_merit.data.few_speakers import settle_few_speakers
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
 from speechbrain_merit.data.text_keys import LABEL_KEYS, expanded, folders_by_name
+from speechbrain_merit.data.whole import check_whole, take_whole
 from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
@@ -206,20 +207,22 @@ def prepare_corpora(hparams, needed=SPLITS):
     ---------
     hparams : dict
         ``corpus``, ``data_folder``, ``save_folder``, ``train_annotation`` and the like, ``labels``,
-        ``skip_prep`` and `PREPARATION_KEYS`.
+        ``skip_prep``, ``whole_corpora`` and `PREPARATION_KEYS`.
     needed : tuple of str
         The splits that are used; to score a trained system, ``test`` alone.
 
     Raises
     ------
     PreparationError
-        A preparation is missing, does not take a key that is set, or fails, or the corpus has
-        nothing for a split that is needed.
+        A preparation is missing, does not take a key that is set, or fails, the corpus has
+        nothing for a split that is needed, or ``whole_corpora`` cannot be followed.
     FileNotFoundError
         A folder or file of a corpus is missing.
     """
     manifests = {split: hparams[f"{split}_annotation"] for split in SPLITS}
     folders, roots = find_corpora(hparams["corpus"]), data_root(hparams)
+    whole = hparams.get("whole_corpora") or {}
+    check_whole(whole, list(folders), SPLITS)
     write_facts(folders, hparams["save_folder"])
     if len(folders) == 1:
         ((name, folder),) = folders.items()
@@ -231,9 +234,13 @@ def prepare_corpora(hparams, needed=SPLITS):
     parts = {name: {split: save / name / f"{split}.json" for split in SPLITS} for name in folders}
     for name, folder in folders.items():
         prepare_one(name, folder, roots[name], parts[name], hparams, needed, beside=True)
+        if name in whole:
+            take_whole(parts[name], whole[name])
     for split in needed:
         # a corpus of few speakers trains alone
         found = {name: own[split] for name, own in parts.items() if own[split].is_file()}
+        if not found and whole:
+            raise PreparationError(f"whole_corpora: {whole} leaves nothing for {split}.")
         if not found:
             raise PreparationError(
                 f"{' and '.join(folders)} have so few speakers that all of them train, and none is "

@@ -146,6 +146,7 @@ def another_corpus(hparams, given):
     save = Path(hparams["output_folder"]) / folder / "save"
     own |= {f"{split}_annotation": str(save / f"{split}.json") for split in SPLITS}
     own |= {"save_folder": str(save), "evaluation_folder": folder}
+    own["whole_corpora"] = given.get("whole_corpora") or {}
     return {**hparams, **own, "skip_prep": given.get("skip_prep", False)}
 
 

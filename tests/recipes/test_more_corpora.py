@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -132,6 +133,46 @@ def test_a_corpus_of_few_speakers_trains_beside_another_and_not_alone(tmp_path, 
     assert sources == {"train": {"EmoDB", "EMOVO"}, "valid": {"EmoDB"}, "test": {"EmoDB"}}
     with pytest.raises(PreparationError, match="EMOVO has so few speakers that all of them train"):
         corpora.prepare_corpora(hparams(tmp_path, "EMOVO", str(emovo)))
+
+
+def test_all_of_a_corpus_may_be_for_one_split(tmp_path, emovo, wav):  # noqa: F811
+    names = [f"{voice}a01{e}" for voice in "03 08 09 10 11 12 13 14 15 16".split() for e in "WTFN"]
+    fill(tmp_path / "EmoDB" / "wav", names, wav)
+    folders = {"EmoDB": str(tmp_path / "EmoDB"), "EMOVO": str(emovo)}
+
+    def sources(whole, needed=SPLITS):
+        keys = hparams(tmp_path, "EmoDB,EMOVO", folders, whole_corpora=whole)
+        corpora.prepare_corpora(keys, needed)
+        found = {}
+        for split in needed:
+            rows = load_manifest(tmp_path / "run" / f"{split}.json").values()
+            counts = Counter(row["corpus"] for row in rows)
+            found[split] = {name: counts[name] for name in ("EmoDB", "EMOVO")}
+        return found
+
+    own = sources({})
+    assert own["train"]["EMOVO"] == 6 * 16 and min(n["EmoDB"] for n in own.values()) > 0
+    valid = sources({"EMOVO": "valid"})
+    assert [n["EMOVO"] for n in valid.values()] == [0, 6 * 16, 0]
+    assert [n["EmoDB"] for n in valid.values()] == [n["EmoDB"] for n in own.values()]
+    assert sources({"EMOVO": "valid"}, ("test",)) == {"test": valid["test"]}
+    with pytest.raises(PreparationError, match=r"\{'EmoDB': 'test'\} leaves nothing for valid"):
+        sources({"EmoDB": "test"})
+    assert sources({"EmoDB": "test"}, ("train", "test"))["test"]["EmoDB"] == 40
+
+
+@pytest.mark.parametrize(
+    "whole, words",
+    [
+        ({"nEMO": "valid"}, "nEMO is none of EmoDB, EMOVO"),
+        ({"EMOVO": "dev"}, "EMOVO is for 'dev', which is none of train, valid, test"),
+        ({"EMOVO": "valid", "EmoDB": "train"}, "at least one has to keep splits of its own"),
+    ],
+)
+def test_a_whole_corpus_that_cannot_be_is_named(tmp_path, whole, words):
+    folders = {"EmoDB": str(tmp_path), "EMOVO": str(tmp_path)}
+    with pytest.raises(PreparationError, match=words):
+        corpora.prepare_corpora(hparams(tmp_path, "EmoDB,EMOVO", folders, whole_corpora=whole))
 
 
 def test_a_corpus_of_few_speakers_is_scored_whole(tmp_path, emovo, caplog):
