@@ -42,7 +42,11 @@ TARGETS = {
     "training/losses.py": ["training/test_losses.py"],
     "measures.py": ["training/test_losses.py", "evaluation/test_metrics.py"],
     "data/mixing.py": ["data/test_mixing.py", "data/test_mixing_bytes.py"],
-    "data/augmentation.py": ["data/test_mixing.py", "data/test_rooms.py"],
+    "data/augmentation.py": [
+        "data/test_mixing.py",
+        "data/test_rooms.py",
+        "data/test_noise_as_it_is.py",
+    ],
     "data/rooms.py": ["data/test_rooms.py", "data/test_mixing_bytes.py"],
     "evaluation/emotion.py": ["evaluation/test_metrics.py"],
     "evaluation/enhancement.py": ["evaluation/test_metrics.py"],

@@ -141,6 +141,20 @@ def test_a_codec_hears_a_recording_at_its_level_and_clips_above_full_scale():
     assert float((quiet / 0.0005 - tone).square().mean()) == pytest.approx(error[0.5], rel=3)
 
 
+def test_without_a_level_a_codec_clips_nothing_and_has_room_above_the_peak(monkeypatch):
+    sent, write = [], sf.write
+
+    def record(file, wave, *parts, **options):
+        sent.append(wave)
+        write(file, wave, *parts, **options)
+
+    monkeypatch.setattr(sf, "write", record)
+    tone = torch.sin(torch.arange(RATE) / 10.0)
+    pass_codec(5 * tone, "opus", RATE)
+    assert float(sent[0].max()) == pytest.approx(0.9, abs=1e-3)  # neither louder nor turned round
+    assert float(sent[0][0]) == 0 and sent[0][1] > 0
+
+
 def test_recorded_mixtures_alone_meet_the_codec_at_their_level(monkeypatch):
     given = []
     monkeypatch.setattr(

@@ -142,6 +142,12 @@ def test_what_cannot_be_scored_has_no_value(speech):
     assert ssnr_sb(speech, silence) is None
 
 
+def test_one_frame_and_a_hop_are_enough_for_ssnr(speech):
+    wave = speech[8000:8600]  # 30 ms and a quarter of it at 16 kHz
+    assert ssnr(wave, 0.9 * wave) == pytest.approx(20, abs=1e-3)
+    assert ssnr(wave[:599], 0.9 * wave[:599]) is None
+
+
 def test_long_recordings_do_not_crash_pesq():
     # 100 bursts: more stretches of speech than the library has room for.
     burst = np.concatenate([np.random.default_rng(0).normal(size=4000), np.zeros(4000)])

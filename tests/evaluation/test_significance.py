@@ -193,5 +193,5 @@ def test_pairing_sees_what_two_intervals_do_not():
     [([], [], []), ([0, 1], [0], ["a", "a"]), ([0], [0], ["a", "b"]), ([0], [2], ["a"])],
 )
 def test_input_that_does_not_fit_is_an_error(truth, predicted, speakers):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="Expected one true class|is not below n_classes"):
         f1_interval(np.array(truth, dtype=int), predicted, speakers, n_classes=2)
