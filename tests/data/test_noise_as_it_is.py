@@ -6,7 +6,7 @@ import soundfile as sf
 import torch
 from mixers import a_mixer
 
-from speechbrain_merit.data.augmentation import Codec, pass_codec
+from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed, pass_codec
 from speechbrain_merit.data.babble import VOICES, Babble, VoiceBank
 from speechbrain_merit.data.levels import CUT_SHARES, Clip, Level
 from speechbrain_merit.data.mixing import Mixture, NoiseBank, generator
@@ -153,6 +153,15 @@ def test_without_a_level_a_codec_clips_nothing_and_has_room_above_the_peak(monke
     pass_codec(5 * tone, "opus", RATE)
     assert float(sent[0].max()) == pytest.approx(0.9, abs=1e-3)  # neither louder nor turned round
     assert float(sent[0][0]) == 0 and sent[0][1] > 0
+
+
+def test_what_is_not_asked_for_changes_nothing_and_draws_nothing():
+    wave = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Filter()(wave, None), wave) and torch.equal(Crop()(wave, None), wave)
+    assert torch.equal(Codec(RATE)(wave, None, narrow=False), wave)
+    limited, narrow = Band(RATE)(wave, None)
+    assert torch.equal(limited, wave) and not narrow
+    assert torch.equal(Speed()(wave, generator(0)), wave)
 
 
 def test_recorded_mixtures_alone_meet_the_codec_at_their_level(monkeypatch):

@@ -148,6 +148,12 @@ def test_one_frame_and_a_hop_are_enough_for_ssnr(speech):
     assert ssnr(wave[:599], 0.9 * wave[:599]) is None
 
 
+def test_pesq_takes_up_to_20_seconds(speech, noise):
+    repeated = [np.resize(wave, 20 * 16000 + 1) for wave in (speech, speech + noise)]
+    assert pesq_wb(*repeated) is None
+    assert pesq_wb(*(wave[:-1] for wave in repeated)) > 1
+
+
 def test_long_recordings_do_not_crash_pesq():
     # 100 bursts: more stretches of speech than the library has room for.
     burst = np.concatenate([np.random.default_rng(0).normal(size=4000), np.zeros(4000)])

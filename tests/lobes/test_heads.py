@@ -21,6 +21,13 @@ def waves(counts=SAMPLES, seed=0):
 # Emotion head
 
 
+@pytest.mark.parametrize("width", [64, 1024])
+def test_attention_scores_start_near_one_whatever_the_width(width):
+    torch.manual_seed(0)
+    vector = AttentiveStatisticsPooling(width).attention
+    assert float(vector.norm()) == pytest.approx(1, rel=0.3)  # of unit length
+
+
 def pooled_by_numpy(pool, frames):
     """Attentive statistics of one utterance (T, D'), written down from the paper in float64."""
     frames = frames.double().numpy()
