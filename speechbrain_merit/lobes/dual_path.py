@@ -63,19 +63,20 @@ class DualPathHead(nn.Module):
     def __init__(self, width, channels=(16, 32, 32), n_blocks=2):
         super().__init__()
         self.config = {"width": width, "channels": list(channels), "n_blocks": n_blocks}
-        bins = N_BINS
+        bins = [N_BINS]
         for _ in channels:
-            bins = (bins + 1) // 2
-        pairs = list(pairwise([INPUTS, *channels]))
+            bins.append((bins[-1] + 1) // 2)
+        depths = list(enumerate(pairwise([INPUTS, *channels])))
         self.down = nn.ModuleList(
-            Step(nn.Conv2d(into, out, **HALVING), FrameNorm(out)) for into, out in pairs
+            Step(nn.Conv2d(into, out, **HALVING), FrameNorm(bins[depth + 1], out))
+            for depth, (into, out) in depths
         )
-        self.enter = nn.Linear(width, bins * channels[-1])
+        self.enter = nn.Linear(width, bins[-1] * channels[-1])
         self.blocks = nn.ModuleList(DualPathBlock(channels[-1]) for _ in range(n_blocks))
         # each meets the skip of its own depth, beside what comes from below
         self.up = nn.ModuleList(
-            Step(nn.Conv2d(2 * into, 2 * out, **DOUBLING), FrameNorm(out))
-            for out, into in reversed(pairs[1:])
+            Step(nn.Conv2d(2 * into, 2 * out, **DOUBLING), FrameNorm(bins[depth], out))
+            for depth, (out, into) in reversed(depths[1:])
         )
         self.leave = nn.Conv2d(2 * channels[0], 2, **DOUBLING)
         exact = {"dtype": torch.float32}  # whatever torch builds models in by default
@@ -174,23 +175,26 @@ class FrameNorm(nn.Module):
 
     Arguments
     ---------
+    n_bins : int
+        Number of bins F.
     channels : int
         Number of channels C.
 
     Example
     -------
-    >>> FrameNorm(4)(torch.randn(2, 10, 8, 4)).shape
+    >>> FrameNorm(8, 4)(torch.randn(2, 10, 8, 4)).shape
     torch.Size([2, 10, 8, 4])
     """
 
-    def __init__(self, channels):
+    def __init__(self, n_bins, channels):
         super().__init__()
+        self.shape = n_bins, channels
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, states):
         """States (B, N, F, C), normalised."""
-        normal = nn.functional.layer_norm(states, states.shape[2:])
+        normal = nn.functional.layer_norm(states, self.shape)
         return normal * self.weight.to(normal.dtype) + self.bias.to(normal.dtype)
 
 
