@@ -39,7 +39,7 @@ TARGETS = {
     "lobes/frames.py": ["lobes/test_frames.py"],
     "lobes/emotion.py": ["lobes/test_heads.py"],
     "lobes/objectives.py": ["training/test_losses.py"],
-    "training/losses.py": ["training/test_losses.py"],
+    "training/losses.py": ["training/test_losses.py", "lobes/test_routing.py"],
     "measures.py": ["training/test_losses.py", "evaluation/test_metrics.py"],
     "data/mixing.py": ["data/test_mixing.py", "data/test_mixing_bytes.py"],
     "data/augmentation.py": [

@@ -6,7 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechbrain_merit.audio.windows import FADE, OVERLAP, REACH, Joiner, cut
+from speechbrain_merit.audio.windows import (
+    FADE,
+    LOOK_AHEAD,
+    OVERLAP,
+    REACH,
+    Joiner,
+    Windower,
+    cut,
+    live_plan,
+)
 
 RATE = 16000
 
@@ -43,6 +52,30 @@ def test_windows_cover_a_recording_once_and_hear_past_their_part(seconds, window
         elif index > 0:
             assert (window - 1) * RATE < size <= window * RATE
     assert done == wave.shape[1]
+
+
+@given(latency=st.floats(0.1, 12))
+@settings(max_examples=200, deadline=None)
+def test_a_stream_hears_ahead_by_a_third_of_its_latency_at_most_and_hops_the_rest(latency):
+    plan = live_plan(latency, longest=30)
+    frame = 320  # samples at 50 frames a second
+    ahead = min(int(latency * RATE) // frame // 3, round(LOOK_AHEAD * 50))
+    assert plan.look_ahead == ahead * frame
+    assert (
+        latency * RATE - 2 * frame - frame * (plan.hop // plan.cell) <= plan.hop + plan.look_ahead
+    )
+    assert plan.hop + plan.look_ahead <= round(latency * RATE)  # every sample is final in time
+    assert plan.first == plan.hop + plan.look_ahead and plan.hop % plan.cell == 0
+    assert 0 < plan.cell <= RATE and plan.cell % frame == 0
+    share = plan.look_ahead / (LOOK_AHEAD * RATE)  # of what a file has
+    assert (plan.reach, plan.fade) == (round(REACH * RATE * share), round(FADE * RATE * share))
+    assert plan.length == pytest.approx(max(3, 2 + latency) * RATE, abs=frame)
+    windower, wave = Windower(plan), recording(latency + 4)
+    windows = [w for block in in_blocks(wave, 1000) for w in windower.push(block)]
+    assert windows[0].start == 0 and all(w.start % frame == 0 for w in windows)
+    for w in windows:
+        size = w.wavs.shape[1]
+        assert np.array_equal(w.wavs, wave[:, w.start : w.start + size])
 
 
 @pytest.mark.parametrize("extra, expected", [(0, 1), (1, 2)])

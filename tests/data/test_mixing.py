@@ -19,6 +19,7 @@ from scipy.stats import kstest
 from speechbrain_merit.data.augmentation import change_speed, crop, random_filter
 from speechbrain_merit.data.mixing import (
     FixedMixer,
+    Noise,
     NoiseBank,
     cut_gaps,
     generator,
@@ -387,3 +388,19 @@ def test_up_to_two_recordings_make_the_noise_at_the_same_level(tmp_path):
         low, high = float(power[990:1010].sum()), float(power[2990:3010].sum())
         ratios.add(round(low / (low + high), 2))
     assert ratios == {0.0, 0.5, 1.0}
+
+
+def test_one_recording_at_a_time_is_the_noise_unless_more_are_asked_for():
+    class Bank:
+        sample_rate, drawn = RATE, 0
+
+        def draw(self, rng):
+            self.drawn += 1
+            return wave(2000, seed=self.drawn)
+
+    for more, expected in (({}, 50), ({"max_noises": 3}, 70)):
+        bank = Bank()
+        noise = Noise(bank, [0, 0], **more)
+        for n in range(50):
+            noise(wave(1000), wave(1000), generator(n), narrow=False)
+        assert bank.drawn == 50 if expected == 50 else bank.drawn > expected

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny import agree
 
 from speechbrain_merit.lobes.experts import ExpertPool
-from speechbrain_merit.lobes.routing import MODES, UNTRAINED, Router, Routing
+from speechbrain_merit.lobes.routing import MODES, UNTRAINED, Router, Routing, route
 from speechbrain_merit.training.losses import load_balance_loss, router_z_loss
 
 WIDTH, N_EXPERTS = 6, 3
@@ -74,6 +74,20 @@ def test_jitter_disturbs_training_alone(mode):
     jittered = router.train()(heard).logits
     assert not torch.equal(jittered, clean)
     assert (jittered - clean).abs().max() <= 0.5 * (heard.abs() @ router.fc.weight.abs().T).max()
+
+
+def test_jitter_is_drawn_evenly_around_one_for_each_task():
+    torch.manual_seed(0)
+    routers = {task: Router(1, 3, jitter=0.2) for task in ("se", "ser")}
+    for router in routers.values():
+        router.fc.weight.data.fill_(1.0)
+        router.fc.bias.data.zero_()
+    ones = torch.ones(2000, 1)
+    factors = {task: routing.logits[:, 0] for task, routing in route(routers, ones).items()}
+    for factor in factors.values():
+        assert 0.8 <= factor.min() < 0.81 and 1.19 < factor.max() <= 1.2
+        assert float(factor.mean()) == pytest.approx(1, abs=0.02)
+    assert not torch.equal(factors["se"], factors["ser"])
 
 
 def test_decisions_are_made_in_float32_under_autocast():

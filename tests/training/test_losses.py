@@ -1,5 +1,6 @@
 """Losses: their values, that padding counts in none, and which parameters each one reaches."""
 
+import numpy as np
 import pytest
 import torch
 from tiny import agree, tiny_merit, with_garbage
@@ -7,6 +8,7 @@ from tiny import agree, tiny_merit, with_garbage
 from speechbrain_merit.evaluation import enhancement as metrics
 from speechbrain_merit.labels import class_weights
 from speechbrain_merit.lobes.objectives import log_spectral_l1, si_sdr
+from speechbrain_merit.lobes.routing import Routing
 from speechbrain_merit.training import losses
 
 # Values
@@ -49,6 +51,42 @@ def test_no_gradient_of_the_enhancement_loss_comes_from_padding():
     estimate = torch.randn(2, 10, 7, requires_grad=True)
     log_spectral_l1(estimate, torch.zeros(2, 10, 7), torch.tensor([1.0, 0.4])).backward()
     assert estimate.grad[1, :4].all() and not estimate.grad[1, 4:].any()
+
+
+def test_attribute_loss_is_one_less_concordance_over_what_was_rated():
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.random((6, 3)), rng.random((6, 3))
+    truth[:4, 0] = np.nan  # two ratings are left,
+    truth[1:, 1] = np.nan  # one, which says nothing,
+    truth[2, 2] = np.nan  # and five
+    expected = []
+    for column in (0, 2):
+        rated = np.isfinite(truth[:, column])
+        x, y = truth[rated, column], predicted[rated, column]
+        spread = x.var() + y.var() + (x.mean() - y.mean()) ** 2
+        expected.append(1 - 2 * ((x - x.mean()) * (y - y.mean())).mean() / spread)
+    loss = losses.attribute_loss(torch.tensor(predicted), torch.tensor(truth))
+    assert float(loss) == pytest.approx(np.mean(expected))
+    assert float(losses.attribute_loss(torch.rand(6, 3), torch.full((6, 3), torch.nan))) == 0
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_balance_is_switchs_over_true_frames(top_k):
+    rng = np.random.default_rng(0)
+    logits, frames = rng.normal(size=(2, 7, 3)), rng.random((2, 7)) < 0.6
+    chosen = np.argsort(-logits, axis=-1)[..., :top_k]
+    use, mass = np.zeros(3), np.zeros(3)
+    for row, experts in zip(logits[frames], chosen[frames]):
+        use[experts] += 1 / top_k
+        mass += np.exp(row) / np.exp(row).sum()
+    expected = 3 * (use / frames.sum() * mass / frames.sum()).sum()
+    routing = Routing(*map(torch.tensor, (logits, chosen, np.ones_like(chosen, float))))
+    balance = losses.load_balance_loss(routing, torch.tensor(frames))
+    assert float(balance) == pytest.approx(expected)
+    z = np.log(np.exp(logits[frames]).sum(axis=-1))
+    assert float(losses.router_z_loss(routing, torch.tensor(frames))) == pytest.approx(
+        (z**2).mean()
+    )
 
 
 def speech_and_orthogonal_noise(n=4000):
