@@ -148,6 +148,11 @@ def test_one_frame_and_a_hop_are_enough_for_ssnr(speech):
     assert ssnr(wave[:599], 0.9 * wave[:599]) is None
 
 
+def test_stoi_hears_16_khz_unless_it_is_told_otherwise(speech, noise):
+    assert stoi(speech, speech + noise) == stoi(speech, speech + noise, 16000)
+    assert stoi(speech, speech + noise) != stoi(speech, speech + noise, 16001)
+
+
 def test_pesq_takes_up_to_20_seconds(speech, noise):
     repeated = [np.resize(wave, 20 * 16000 + 1) for wave in (speech, speech + noise)]
     assert pesq_wb(*repeated) is None

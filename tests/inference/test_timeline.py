@@ -99,6 +99,11 @@ def test_a_recording_without_speech_is_one_segment_without_a_score():
     assert (found.start, found.end, found.emotion, found.score) == (0, 3.2, NO_SPEECH, None)
 
 
+def test_a_pause_has_no_score_also_where_a_short_word_joined_it():
+    (found,) = segments(np.array([SURE[c] for c in "---a---"]), np.eye(7, dtype=bool)[3], 7, LABELS)
+    assert found.emotion == NO_SPEECH and found.score is None
+
+
 def test_the_last_cell_reaches_to_the_end():
     assert timeline("aaa", total=2.25) == [(0, 2.25, "angry")]
     assert timeline("aaahh", total=5.4) == [(0, 3, "angry"), (3, 5.4, "happy")]
