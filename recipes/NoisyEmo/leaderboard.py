@@ -35,7 +35,8 @@ def add(source, name):
     Raises
     ------
     PredictionsError
-        They are of no benchmark, or of another version of it than the baseline's.
+        They are of no benchmark, of another version of it than the baseline's, or of probes on
+        another encoder.
     """
     source = Path(source)
     header, rows = read_predictions(find_predictions(source) if source.is_dir() else source)
@@ -48,6 +49,13 @@ def add(source, name):
         raise PredictionsError(
             f"{source} was scored on other files than the rows of {folder.name} here: build the "
             "benchmark without further noise, and see what noisyemo.py --verify says."
+        )
+    known = read_predictions(first)[0]["settings"] if first.is_file() else {}
+    own, others = (settings.get("probes") for settings in (header["settings"], known))
+    if name != BASELINE and own and others and own != others:
+        raise PredictionsError(
+            f"{source} was scored by probes on another encoder ({own}) than the baseline's "
+            f"({others}): score it again with this version."
         )
     said = {key: header["summary"][key] for key in ("system", "corpus")}
     header = {**header, "attributes": [], "n_experts": None}

@@ -87,7 +87,7 @@ def main():
     given = parser.parse_args()
     rows = list(utterances(given.ravdess, given.nemo))
     recordings = [noises.recording(kind, f"probe {n}") for kind in KINDS for n in range(3)]
-    hear = Features()
+    hear = Features(path=None)
     heard, labels, splits, noisy = [], [], [], []
     for split, label, path in tqdm(rows):
         found = list(hear(sounds(path, recordings)))
@@ -97,7 +97,7 @@ def main():
         noisy += [copy > 0 for copy in range(len(found))]
     heard, labels = np.array(heard), np.array(labels)
     splits, noisy = np.array(splits), np.array(noisy)
-    arrays, valid = {}, splits == "valid"
+    arrays, valid = {"encoder": hear.digest}, splits == "valid"
     for name in PROBES:
         own = (splits == "train") & (~noisy if name == "clean" else True)
         chosen = valid & (~noisy if name == "clean" else True)

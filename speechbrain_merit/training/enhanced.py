@@ -70,12 +70,15 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
         for name, chances in answers(heard).items():
             own = [{**row, "scores": None, "probabilities": p} for row, p in _with(rows, chances)]
             header = _header(benchmark, f"probe {name} on {signal} of {folder.name}", ["ser"])
+            header["settings"]["probes"] = features.digest
             file = target / "probes" / f"{name}_{signal}.jsonl.xz"
             predictions.write_predictions(file, header, own)
             if (name, signal) == ("noise", "enhanced"):
                 rows = [{**row, "probabilities": p} for row, p in _with(rows, chances)]
     files.write_problems(target / "problems.csv")
     header = _header(benchmark, folder.name, tasks)
+    if features:
+        header["settings"]["probes"] = features.digest
     predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
     found = report(target, target / "none")
     write_summary(target, benchmark.baseline)

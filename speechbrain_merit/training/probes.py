@@ -2,9 +2,11 @@
 
 Both stand on merit-tiny's encoder: means and deviations over time of its hidden states, and one
 linear layer. ``clean`` was trained on clean speech, ``noise`` on clean and noisy speech; see
-``recipes/NoisyEmo/make_probes.py``, which made ``probes.npz``.
+``recipes/NoisyEmo/make_probes.py``, which made ``probes.npz``. That holds a digest of the encoder:
+on another one the probes would answer in silence, and wrongly.
 """
 
+import hashlib
 from functools import cache
 from itertools import islice
 
@@ -13,6 +15,7 @@ import torch
 from scipy.special import softmax
 
 from speechbrain_merit.data.corpora import RECIPES
+from speechbrain_merit.errors import PretrainedError
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.lobes.spectrum import frame_mask
 
@@ -29,8 +32,34 @@ def probes(path=PATH):
         return {name: (file[f"{name}_weights"], file[f"{name}_bias"]) for name in PROBES}
 
 
+def digest(encoder):
+    """A short SHA-256 of an encoder's weights.
+
+    Example
+    -------
+    >>> digest(torch.nn.Linear(1, 1)) == digest(torch.nn.Linear(1, 1))
+    False
+    """
+    found = hashlib.sha256()
+    for name, weight in sorted(encoder.state_dict().items()):
+        found.update(name.encode() + weight.detach().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
 class Features:
     """The encoder of the model that ships, and what the probes see of it.
+
+    Arguments
+    ---------
+    device : str
+        Where it runs.
+    path : str or Path, optional
+        The probes that are to answer; None where new ones are made.
+
+    Raises
+    ------
+    PretrainedError
+        They were made on another encoder.
 
     Example
     -------
@@ -39,9 +68,19 @@ class Features:
     (3840,)
     """
 
-    def __init__(self, device="cpu"):
-        self.model = MeritInterface.shipped(run_opts={"device": device}).model.eval()
-        self.device = device
+    def __init__(self, device="cpu", path=PATH):
+        self.model = MeritInterface.shipped(run_opts={"device": "cpu"}).model.eval()
+        self.device, self.digest = device, digest(self.model.encoder)
+        if path is not None:
+            with np.load(path) as file:
+                made_on = str(file["encoder"])
+            if made_on != self.digest:
+                raise PretrainedError(
+                    f"{path} was made on another encoder than that of the model that ships: "
+                    "recipes/NoisyEmo/make_probes.py makes it anew, and what was scored with it "
+                    "has to be scored again."
+                )
+        self.model.to(device)
 
     def __call__(self, waves):
         """Yields the features (2 · L · D) of each of many waves (S), in float32."""

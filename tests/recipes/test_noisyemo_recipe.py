@@ -32,7 +32,7 @@ def board(repo_root, tmp_path, monkeypatch):
     return module
 
 
-def scored(path, n_right, corpus="NoisyEmo-Small", names=5):
+def scored(path, n_right, corpus="NoisyEmo-Small", probes=None):
     """Predictions on a benchmark of two conditions."""
     rows = [
         {
@@ -54,7 +54,8 @@ def scored(path, n_right, corpus="NoisyEmo-Small", names=5):
         for i in range(20)
     ]
     header = {"format": 1, "labels": ["sad", "happy"], "attributes": [], "tasks": ["ser"]}
-    header |= {"n_experts": None, "checkpoint": None, "model": "", "settings": {}, "rows": 20}
+    header |= {"n_experts": None, "checkpoint": None, "model": "", "rows": 20}
+    header |= {"settings": {} if probes is None else {"probes": probes}}
     header |= {"ids": ids_digest([r["id"] for r in rows]), "sources": ""}
     header["summary"] = {"system": "x", "corpus": corpus, "command": "python evaluate.py"}
     return write_predictions(path, header, rows)
@@ -95,6 +96,14 @@ def test_a_row_of_another_test_is_refused(board, tmp_path):
     write_predictions(path, header, rows)
     with pytest.raises(PredictionsError, match="other files than the rows of Small"):
         board.add(path, "three")
+
+
+def test_rows_of_probes_on_two_encoders_are_not_mixed(board, tmp_path):
+    board.add(scored(tmp_path / "one.jsonl", 15, probes="a"), "baseline")
+    board.add(scored(tmp_path / "two.jsonl", 15, probes="a"), "two")
+    board.add(scored(tmp_path / "own.jsonl", 15), "a system that answers itself")
+    with pytest.raises(PredictionsError, match=r"another encoder \(b\) than the baseline's \(a\)"):
+        board.add(scored(tmp_path / "three.jsonl", 15, probes="b"), "three")
 
 
 def test_a_corpus_without_committed_hashes_says_how_to_compare(repo_root, tmp_path):

@@ -12,10 +12,16 @@ from speechbrain_merit.data.noisyemo import build as building
 from speechbrain_merit.data.noisyemo.build import build, read_flac
 from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.data.noisyemo.settings import read_settings
-from speechbrain_merit.errors import AudioError, MeritError, PredictionsError, SettingsError
+from speechbrain_merit.errors import (
+    AudioError,
+    MeritError,
+    PredictionsError,
+    PretrainedError,
+    SettingsError,
+)
 from speechbrain_merit.evaluation.predictions import read_predictions
 from speechbrain_merit.training.enhanced import Enhanced
-from speechbrain_merit.training.probes import LABELS, PATH, probes
+from speechbrain_merit.training.probes import LABELS, PATH, Features, probes
 from speechbrain_merit.training.scoring import score
 
 IDS = [f"{speaker}_{emotion}_00" for speaker in (45, 46, 47) for emotion in ("sad", "happy")]
@@ -227,6 +233,15 @@ def test_options_that_do_not_go_together_are_refused(bench, arguments):
 def test_a_folder_that_is_no_benchmark_is_named(tmp_path):
     with pytest.raises(MeritError, match="manifest.csv is missing"):
         score(["--benchmark", str(tmp_path), "--predicted", "x.csv"])
+
+
+def test_probes_of_another_encoder_are_refused(tmp_path):
+    with np.load(PATH) as file:
+        arrays = {name: file[name] for name in file.files}
+    assert Features(path=PATH).digest == arrays["encoder"]
+    np.savez(tmp_path / "probes.npz", **{**arrays, "encoder": "0" * 16})
+    with pytest.raises(PretrainedError, match="was made on another encoder"):
+        Features(path=tmp_path / "probes.npz")
 
 
 def test_the_probes_are_small_and_fit_the_encoder():
