@@ -84,8 +84,10 @@ def pull(parameters, gradient):
     >>> term.item(), weight.grad
     (0.0, tensor([3., 4.]))
     """
-    parts = gradient.split([p.numel() for p in parameters])
-    term = sum((p * g.view_as(p)).sum() for p, g in zip(parameters, parts))
+    parts = zip(parameters, gradient.split([p.numel() for p in parameters]))
+    # without those of gradient 0: what no forward used, DistributedDataParallel holds for done
+    pulls = ((p * g.view_as(p)).sum() for p, g in parts if g.any())
+    term = sum(pulls, gradient.new_zeros(()))
     return term - term.detach()
 
 
@@ -107,8 +109,9 @@ class Interference:
     Example
     -------
     >>> weight = torch.ones(1, requires_grad=True)
-    >>> term, values = Interference("pcgrad")({"se": weight.sum(), "ser": -weight.sum()}, [weight])
-    >>> term.backward()  # the two cancel out already
+    >>> losses = {"se": 3 * weight.sum(), "ser": -weight.sum()}
+    >>> term, values = Interference("pcgrad")(losses, [weight])
+    >>> (sum(losses.values()) + term).backward()  # on a line, all of both is conflict
     >>> weight.grad.item(), values["gradient cosine"].item()
     (0.0, -1.0)
     """

@@ -28,6 +28,7 @@ from speechbrain_merit.training.brain import MeritBrain
 from speechbrain_merit.training.checkpoints import Checkpointer
 from speechbrain_merit.training.run import training_batches
 from speechbrain_merit.training.scoring import score
+from speechbrain_merit.training.uncertainty import build_weighting
 from tests.training.test_run import arguments, corpus  # noqa: F401 (a fixture)
 
 LABELS = ["angry", "sad", "happy", "neutral"]
@@ -43,6 +44,8 @@ BASE = {
     "dual_path": False,
     "unlabelled": False,  # whether some utterances of the training have no emotion label
     "extra_weight": 0.0,  # of the further terms of the enhancement loss
+    "gradients": "sum",
+    "loss_weighting": "fixed",
 }
 SETTINGS = {
     "one step": {},
@@ -53,6 +56,7 @@ SETTINGS = {
     "seconds": {"max_batch_seconds": 0.6},
     "uneven": {"utterances": 39},
     "dual path, unlabelled": {"dual_path": True, "extra_weight": 0.1, "unlabelled": True},
+    "learnt weights, PCGrad": {"loss_weighting": "uncertainty", "gradients": "pcgrad"},
 }
 
 
@@ -163,11 +167,13 @@ def brain_of(settings, folder, **options):
         "lr_annealing": LinearScheduler(5e-4, 1e-5, 2),
         "encoder_lr_annealing": LinearScheduler(5e-5, 1e-6, 2),
         **dict(batch_size=settings["batch_size"], crop_seconds=None),
-        "max_batch_seconds": settings["max_batch_seconds"],
+        **{key: settings[key] for key in ("max_batch_seconds", "gradients")},
     }
+    weights = {n: hparams[f"{n}_weight"] for n in ("emotion", "attribute", "enhancement")}
+    weighting = build_weighting(settings["loss_weighting"], **weights).to(settings["dtype"])
     run_opts = {"device": "cpu", "distributed_backend": "gloo", "find_unused_parameters": True}
     brain = Watched(
-        modules={"model": merit},
+        modules={"model": merit, "weighting": weighting},
         hparams=hparams,
         run_opts={**run_opts, "noprogressbar": True, **options},
         checkpointer=Checkpointer(folder, {"model": merit, "counter": hparams["epoch_counter"]}),
@@ -211,7 +217,11 @@ def train(settings, folder, joint=None, stop=None, **options):
     except InterruptedError:
         pass
     return Noted(
-        weights={name: value.clone() for name, value in brain.model.state_dict().items()},
+        weights={
+            name.removeprefix("module."): value.clone()  # as it is where it is wrapped
+            for part in (brain.model, brain.modules.weighting)
+            for name, value in part.state_dict().items()
+        },
         log=hparams["train_loggers"][0].epochs,
         **{n: getattr(brain, n) for n in ("heard", "busy", "chance", "gradients")},
         validated=brain.validated_conditions,
