@@ -34,6 +34,7 @@ from speechbrain_merit.lobes.spectrum import (
 
 HALVING = {"kernel_size": (3, 5), "stride": (1, 2), "padding": (1, 2)}  # frames, bins
 DOUBLING = {"kernel_size": (3, 3), "padding": (1, 1)}  # to twice the channels: two bins of each
+MOST_CHANNELS = 4096
 INPUTS = 2  # log1p magnitude, and the bin's place
 
 
@@ -260,10 +261,10 @@ def build_enhancement(kind, width, hidden=256, n_layers=2, channels=(16, 32, 32)
         return EnhancementHead(width, hidden, n_layers)
     if kind != "dual_path":
         raise SettingsError(f"enhancement_head_type is {kind!r}: it takes blstm or dual_path.")
-    whole = all(isinstance(n, int) and n > 0 for n in channels)
+    whole = all(isinstance(n, int) and 0 < n <= MOST_CHANNELS for n in channels)
     if not channels or not whole or channels[-1] % 2:
         raise SettingsError(
-            f"enhancement_channels is {list(channels)}: it takes whole numbers above 0, the last "
-            "of them even."
+            f"enhancement_channels is {list(channels)}: it takes whole numbers from 1 to "
+            f"{MOST_CHANNELS}, the last of them even."
         )
     return DualPathHead(width, channels, n_layers)

@@ -34,12 +34,20 @@ RANGES = {
             "test_batch_size",
             "grad_accumulation_factor",
             "max_noises",
-            "n_experts",
-            "top_k",
-            "enhancement_hidden",
-            "enhancement_layers",
         ),
         (1, None),
+    ),
+    # a network that no machine holds would end in the system's killing the process
+    **dict.fromkeys(("n_experts", "top_k", "enhancement_layers"), (1, 1000)),
+    **dict.fromkeys(
+        (
+            "expert_hidden",
+            "expert_out",
+            "expert_rank",
+            "emotion_hidden",
+            "enhancement_hidden",
+        ),
+        (1, 65536),
     ),
     **dict.fromkeys(
         (

@@ -130,7 +130,8 @@ def test_a_yaml_chooses_the_head():
         ("lstm", [4, 4], "enhancement_head_type is 'lstm': it takes blstm or dual_path"),
         ("dual_path", [], "enhancement_channels is \\[\\]"),
         ("dual_path", [4, 5], "the last of them even"),
-        ("dual_path", [0, 4], "whole numbers above 0"),
+        ("dual_path", [0, 4], "whole numbers from 1 to 4096"),
+        ("dual_path", [4, 20240104], "whole numbers from 1 to 4096"),
     ],
 )
 def test_a_head_that_cannot_be_is_named(kind, channels, words):

@@ -58,6 +58,8 @@ def test_another_kind_is_named_with_what_the_key_takes(key, value, words):
         ("batch_size", 0),
         ("clean_share", 1.5),
         ("dropout", float("nan")),
+        ("n_experts", 20240105),  # 23 GB of router
+        ("expert_hidden", 20240105),
     ],
 )
 def test_what_is_out_of_range_is_named_with_the_range(key, value):
