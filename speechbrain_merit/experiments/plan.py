@@ -16,7 +16,8 @@ from speechbrain_merit.experiments.results import METRICS
 ROOT = RECIPES.parent
 KEYS = ("name", "shared", "keys", "corpora", "systems", "runs", "tables")
 TABLE_KEYS = ("title", "systems", "baselines", "corpus", "metrics", "conditions", "claims")
-TABLE_KEYS += ("folds",)
+TABLE_KEYS += ("folds", "goals")
+GOAL_KEYS = ("system", "baseline", "metric", "condition", "change")
 REFERENCE = re.compile(r"<(\w+)>")
 
 
@@ -186,6 +187,13 @@ def checked_table(path, table, content):
     known(path, "system", table["systems"] + (table.get("baselines") or []), content["systems"])
     known(path, "corpus", [table["corpus"]], content["corpora"])
     known(path, "metric", table["metrics"], METRICS)
+    for goal in table.get("goals") or []:
+        known(path, "key of goals", goal, GOAL_KEYS)
+        lacking = [key for key in GOAL_KEYS if key not in goal]
+        if lacking:
+            raise SettingsError(f"{path}: a goal lacks {', '.join(lacking)}: {goal}.")
+        known(path, "system", [goal["system"], goal["baseline"]], table["systems"])
+        known(path, "metric", [goal["metric"]], METRICS)
     return table
 
 

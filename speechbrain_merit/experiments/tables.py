@@ -118,6 +118,33 @@ def comparisons_table(results, table):
     return markdown(header, rows)
 
 
+def goals_table(results, table):
+    """What was to be reached, what was, and whether: the change, and an interval that excludes 0.
+
+    An entry of ``goals`` has ``system``, ``baseline``, ``metric``, ``condition`` and ``change``:
+    the relative change in percent that is asked for.
+    """
+    rows = []
+    for goal in table.get("goals") or []:
+        metric, condition = goal["metric"], tuple(goal["condition"])
+        change = results.compare(goal["system"], goal["baseline"], condition, metric)
+        words = f"{METRICS[metric].title}, {named(condition)}"
+        words += f": {goal['system']} above {goal['baseline']}"
+        found, met = (relative(change), reached(change, goal)) if change else (ABSENT, ABSENT)
+        rows.append([words, f"{signed(float(goal['change']))} %", found, met])
+    header = ["goal", "asked", "change [95 %]", "met"]
+    return markdown(header, rows) if any(row[-1] != ABSENT for row in rows) else ""
+
+
+def reached(change, goal):
+    """Whether a goal was met, or what it misses."""
+    if change.relative is None:
+        return ABSENT
+    if 100 * change.relative < goal["change"]:
+        return "no"
+    return "yes" if change.low > 0 else "no: the interval holds 0"
+
+
 def relative(change):
     """A relative change in percent, with its interval."""
     if change.relative is None:
@@ -154,7 +181,7 @@ def detectable(change):
 def all_tables(results, table):
     """Everything that one entry of ``tables`` asks for, as text."""
     parts = [scores_table(results, table, metric) for metric in table["metrics"]]
-    parts.append(comparisons_table(results, table))
+    parts += [comparisons_table(results, table), goals_table(results, table)]
     if results.missing or results.problems:
         lacking = [*results.missing, *results.problems]
         more = ", …" if len(lacking) > SHOWN else ""

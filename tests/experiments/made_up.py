@@ -31,6 +31,16 @@ CONTENT = {
             "metrics": ["f1_macro", "ssnr_gain"],
             "conditions": ["clean", ["unseen", -5], ["unseen", 5]],
             "claims": [["unseen", -5]],
+            "goals": [
+                {
+                    "system": "merit",
+                    "baseline": "cascade",
+                    "metric": "ssnr_gain",
+                    "condition": ["unseen", -5],
+                    "change": asked,
+                }
+                for asked in (28, 40)
+            ],
         }
     ],
 }

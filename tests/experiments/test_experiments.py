@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.evaluation.comparison import Change
 from speechbrain_merit.evaluation.predictions import read_predictions, write_predictions
 from speechbrain_merit.experiments import command, schedule
 from speechbrain_merit.experiments.keeping import keep
@@ -14,6 +15,7 @@ from speechbrain_merit.experiments.plan import read_plan
 from speechbrain_merit.experiments.results import KEPT
 from speechbrain_merit.experiments.schedule import Places, make
 from speechbrain_merit.experiments.summary import summarise
+from speechbrain_merit.experiments.tables import reached
 from tests.experiments.made_up import keep_all, rows_of, write_plan
 
 
@@ -165,10 +167,20 @@ def test_tables_hold_the_scores_and_the_changes(plan, tmp_path):
     )
     assert float(change[2]) == pytest.approx(100 / 3, abs=2)
     assert float(change[3]) < float(change[2]) < float(change[4])
+    goal = r"merit above cascade \| \+{} % \| \+3[\d.]+ % \[[^|]+\] \| {} \|\n"
+    assert re.search(goal.format("28.0", "yes"), text)  # 4 dB against 3
+    assert re.search(goal.format("40.0", "no"), text)
     assert rows and (places.folder / "summary.html").read_text().count("<img") >= 3
     again = document.read_bytes(), (places.folder / "tables.md").read_bytes()
     summarise(plan, places, document)
     assert (document.read_bytes(), (places.folder / "tables.md").read_bytes()) == again
+
+
+def test_a_goal_is_met_where_the_interval_excludes_zero():
+    asked = {"change": 10.0}
+    change = Change(1.2, 1.0, 0.2, 0.1, 0.3, 0.01, None, 5)
+    assert reached(change, asked) == "yes" and reached(change, {"change": 21.0}) == "no"
+    assert reached(change._replace(low=-0.01), asked) == "no: the interval holds 0"
 
 
 def test_what_is_not_there_is_said_and_the_rest_is_shown(plan, tmp_path):

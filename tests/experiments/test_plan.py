@@ -52,6 +52,8 @@ def change(**changes):
         ({"runs__0__corpora": ["Tony"]}, "unknown corpus Tony; did you mean Tiny"),
         ({"tables__0__metrics": ["f1"]}, "unknown metric f1; did you mean f1_macro|known are"),
         ({"tables__0__baselines": ["naive"]}, "unknown system naive; known are cascade"),
+        ({"tables__0__goals__0__baseline": "naive"}, "unknown system naive; known are merit"),
+        ({"tables__0__goals": [{"system": "merit"}]}, "a goal lacks baseline, metric, condition"),
         ({"runs__0__seeds": []}, "an entry of runs has no seeds"),
         ({"systems__merit": {"hparams": "hparams/none.yaml"}}, "there is no such YAML"),
         ({"systems__cascade__enhancer": "<se>"}, "unknown system se; known are"),
