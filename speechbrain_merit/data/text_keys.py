@@ -100,14 +100,21 @@ def read_yaml(text, loader=Numbers):
         reader.dispose()
 
 
-def written(key, node):
+def written(key, node, within=()):
     """The value of a node of a YAML, every scalar in it as it was written; null is None."""
+    if node is None:  # a comment, and nothing before it
+        return None
     if isinstance(node, yaml.ScalarNode):
         null = node.tag == "tag:yaml.org,2002:null" and node.style is None
         return None if null else expanded(key, node.value)
     if isinstance(node, yaml.SequenceNode):
         return [item.value if isinstance(item, yaml.ScalarNode) else None for item in node.value]
-    return {name.value: written(key, value) for name, value in node.value}
+    if not all(isinstance(name, yaml.ScalarNode) for name, _ in node.value):
+        raise SettingsError(f"{key}: the names of a mapping are words, as in {{name: folder}}.")
+    within = (*within, node)
+    if any(value in within for _, value in node.value):
+        raise SettingsError(f"{key}: a mapping cannot hold itself.")
+    return {name.value: written(key, value, within) for name, value in node.value}
 
 
 def from_command_line(key, text):
@@ -127,7 +134,7 @@ def from_command_line(key, text):
 
     Example
     -------
-    >>> from_command_line("rir_folder", "take #2"), from_command_line("rir_folder", "null")
+    >>> from_command_line("rir_folder", "take #2"), from_command_line("labels", "#2")
     ('take #2', None)
     >>> from_command_line("noise_test_folders", "{a: take #2, b: 2024}")
     {'a': 'take #2', 'b': '2024'}

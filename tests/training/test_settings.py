@@ -195,6 +195,8 @@ def test_two_folders_that_differ_behind_a_hash_are_two(tmp_path):
     [
         (["--output_folder", "runs/<seed>"], "output_folder: 'runs/<seed>' must not hold <…>"),
         (["--data_folder", "n\udce9"], "data_folder: 'né' is not UTF-8: rename"),
+        (["--merge_labels", "{[a]: b}"], "merge_labels: the names of a mapping are words"),
+        (["--merge_labels", "&a {b: *a}"], "merge_labels: a mapping cannot hold itself"),
         (["--labels", "[a, b"], r"--labels \[a, b: expected .*Write it as \[angry, sad\]"),
         (["--seed", "3=4"], "3=4: a value must not hold '='"),
         (["stray"], "keys and values are wanted"),
