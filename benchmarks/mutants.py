@@ -1,7 +1,7 @@
 """Mutation testing: which small faults in the code its tests do not see.
 
     pip install cosmic-ray
-    python benchmarks/mutants.py --count 200    # some hours; called again, it goes on
+    python benchmarks/mutants.py --count 200    # half an hour; called again, it goes on
 
 A mutant is a module with one operator, number, comparison or truth value changed by Cosmic Ray's
 operators. The tests of that module alone, its doctests among them, run on it in a copy of the
