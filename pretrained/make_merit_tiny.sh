@@ -35,6 +35,7 @@ if ! grep -q DualPathHead "$START/hyperparams.yaml"; then
         --number_of_epochs 1 --unfreeze_epoch 2 --lr 0.001 --lr_final 0.001 --output_folder $RUN-head
     START=$RUN-head/pretrained
 fi
+# The best of the six epochs by the validation speakers was the third.
 stretch --start_from "$START" --number_of_epochs 6 --unfreeze_epoch 1 --lr 0.0004 --encoder_lr 0.00002 \
     --output_folder $RUN
 python evaluate.py $RUN
@@ -42,7 +43,7 @@ python -m speechbrain_merit export $RUN pretrained/merit-tiny --precision fp16 -
 
 {
     printf '\n## How it was made\n\n```\n'
-    sed -n '/^stretch()/,/--precision/p' pretrained/make_merit_tiny.sh  # these very commands
+    sed -n '/^stretch()/,/--precision fp16/p' pretrained/make_merit_tiny.sh  # these very commands
     cat <<'CARD'
 ```
 
@@ -54,3 +55,4 @@ RAVDESS: S. R. Livingstone and F. A. Russo, PLoS ONE 13(5), 2018. nEMO: I. Chris
 The encoder started from Whisper-tiny.en by OpenAI (MIT licence) and was trained further.
 CARD
 } >> pretrained/merit-tiny/README.md
+sed -i 's/encoder `[^`]*`, trained/encoder `whisper-tiny.en-encoder`, trained/' pretrained/merit-tiny/README.md
