@@ -68,6 +68,7 @@ def add(source, name):
 def rounded(row):
     """A row in as many digits as tables need, without what they do not show."""
     row = {**row, **dict.fromkeys(("attributes", "experts", "measured_snr_db"))}
+    row.pop("experts_by_level", None)
     if row["probabilities"]:
         row["probabilities"] = [round(p, DIGITS["probabilities"]) for p in row["probabilities"]]
     if row["scores"]:

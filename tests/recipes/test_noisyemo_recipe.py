@@ -85,6 +85,17 @@ def test_a_row_that_is_added_has_the_numbers_of_its_predictions(board, tmp_path)
     assert "old" not in text
 
 
+def test_the_experts_of_a_system_are_left_out_of_its_row(board, tmp_path):
+    header, rows = read_predictions(scored(tmp_path / "mine.jsonl", 15))
+    use = {"ser": [0.5, 0.5]}
+    heard = [{**row, "experts": use, "experts_by_level": {"ser": [[0.5, 0.5]] * 3}} for row in rows]
+    write_predictions(tmp_path / "mine.jsonl", {**header, "n_experts": 2}, heard)
+    board.add(scored(tmp_path / "one.jsonl", 15), "baseline")
+    path = board.add(tmp_path / "mine.jsonl", "mine")
+    assert [row["experts"] for row in read_predictions(path)[1]] == [None] * 20
+    board.write_tables()
+
+
 def test_a_row_of_another_test_is_refused(board, tmp_path):
     board.add(scored(tmp_path / "one.jsonl", 15), "baseline")
     with pytest.raises(PredictionsError, match="not scored with evaluate.py --benchmark"):
