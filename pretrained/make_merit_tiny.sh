@@ -35,7 +35,7 @@ if ! grep -q DualPathHead "$START/hyperparams.yaml"; then
         --number_of_epochs 1 --unfreeze_epoch 2 --lr 0.001 --lr_final 0.001 --output_folder $RUN-head
     START=$RUN-head/pretrained
 fi
-# The best of the six epochs by the validation speakers was the third.
+# Ended after five epochs: by the validation speakers the third was the best.
 stretch --start_from "$START" --number_of_epochs 6 --unfreeze_epoch 1 --lr 0.0004 --encoder_lr 0.00002 \
     --output_folder $RUN
 python evaluate.py $RUN

@@ -124,9 +124,8 @@ class DualPathHead(nn.Module):
             states = block(states, counts)
         states = within(states, inside)
         for layer in self.up:
-            below, states = torch.cat([states, skip], dim=-1), None
-            skip = skips.pop()
-            states = layer(below, inside, n_bins=skip.shape[2])
+            states, skip = torch.cat([states, skip], dim=-1), skips.pop()
+            states = layer(states, inside, n_bins=skip.shape[2])
         states = convolved(self.leave, torch.cat([states, skip], dim=-1))
         return doubled(states, N_BINS).squeeze(-1).sigmoid()
 
