@@ -22,6 +22,8 @@ EMOTIONS = PRIMARY + SECONDARY
 # female1_angry_10a_1: who, emotion, sentence, session.
 NAME = re.compile(rf"((?:fe)?male[12])_({'|'.join(EMOTIONS)})_(\d+[ab])_([12])")
 SPEAKERS = ["female1", "male1", "female2", "male2"]
+# As published; beside it lie copies of some, as listeners were given them.
+PLACE = "JL(wav+txt)"
 FEW_SPEAKERS = True  # its splits hold the training alone, unless a fold is asked for
 
 
@@ -72,6 +74,7 @@ def prepare_jl_corpus(
         return
     check_labels(labels, EMOTIONS, "JL-Corpus", merge_labels)
     root = check_folder(data_folder, SOURCE)
+    place = next((path for path in sorted(root.rglob(PLACE)) if path.is_dir()), root)
     utterances = {
         name: {
             "wav": path,
@@ -80,7 +83,7 @@ def prepare_jl_corpus(
             "gender": match[1][:-1],
         }
         for name, (path, match) in named_files(
-            "JL-Corpus", [root], NAME, "female1_angry_10a_1.wav", SOURCE
+            "JL-Corpus", [place], NAME, "female1_angry_10a_1.wav", SOURCE
         ).items()
     }
     splits = few_speakers("JL-Corpus", SPEAKERS, fold)

@@ -8,10 +8,14 @@ Download: https://affective-meld.github.io (MELD.Raw.tar.gz)
 import re
 from pathlib import Path
 
+from speechbrain.utils.logger import get_logger
+
 from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.listing import check_folder, table_rows
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.splits import WantedLabels
+
+logger = get_logger(__name__)
 
 SOURCE = (
     "MELD can be had at https://affective-meld.github.io: unpack MELD.Raw and the archives in it, "
@@ -33,7 +37,11 @@ PLACES = {
     "valid": ("dev_splits_complete", "dev_sent_emo.csv"),
     "test": ("output_repeated_splits_test", "test_sent_emo.csv"),
 }
-NAME = re.compile(r"dia\d+_utt\d+")
+#: 132 films of the test were cut anew, under a longer name; their namesakes do not fit the table.
+AGAIN = "final_videos_test"
+NAME = re.compile(rf"(?:{AGAIN})?(dia\d+_utt\d+)")
+#: Minutes of other scenes under a line of text: https://github.com/declare-lab/MELD/issues/20
+WRONG = {"output_repeated_splits_test": {"dia38_utt4", "dia220_utt0"}}
 
 
 def prepare_meld(
@@ -110,9 +118,14 @@ def find(root, name):
 
 
 def sound(root, folder):
-    """``{dia0_utt0: Path}`` of the recordings of a split."""
+    """``{dia0_utt0: Path}`` of the recordings of a split; what was cut again is taken so."""
     place = find(root, folder)
-    found = {path.stem: path for path in find_audio(place) if NAME.fullmatch(path.stem)}
+    paths = sorted(find_audio(place), key=lambda path: path.stem.startswith(AGAIN))
+    names = {path: match[1] for path in paths if (match := NAME.fullmatch(path.stem))}
+    found = {name: path for path, name in names.items()}
+    for name in sorted(WRONG.get(folder, set()) & {*found}):
+        if not found[name].stem.startswith(AGAIN):
+            logger.warning(f"MELD: left out, as it holds other scenes: {found.pop(name)}.")
     if not found:
         raise FileNotFoundError(
             f"data_folder: {place} holds no sound, such as dia0_utt0.wav. {SOURCE}."

@@ -70,7 +70,9 @@ def datasets(hparams):
     train = speech(hparams, "train_annotation")
     labels, attributes = hparams["labels"], hparams["attributes"]
     require_attributes(train, attributes, hparams["train_annotation"])
-    train |= speech_without_labels(hparams)
+    unlabelled = speech_without_labels(hparams)
+    require_heard(unlabelled, hparams, "speech_folders", training=True)
+    train |= unlabelled
     shares, balanced = hparams.get("source_shares"), hparams.get("balanced", False)
     passes, sources = hparams["passes_per_epoch"], source_names(train, hparams)
     groups = plan(train, sources, shares, balanced, passes)
@@ -176,17 +178,24 @@ def speech(hparams, key):
     """
     root = {"data_root": data_root(hparams)}
     entries = load_manifest(hparams[key], hparams["labels"] or None, root)
-    limit = hparams["encoder_module"].max_seconds
-    cropped = key == "train_annotation" and hparams["crop_seconds"] is not None
-    longest = max(entries, key=lambda name: entries[name]["duration"])
-    slowest = min(hparams["speeds"]) if key == "train_annotation" else 1.0
-    if limit and not cropped and entries[longest]["duration"] > limit * slowest:
-        raise PreparationError(
-            f"{longest} in {hparams[key]} lasts {entries[longest]['duration']:.1f} s and the "
-            f"encoder hears at most {limit} s at once: cut the recordings, set crop_seconds for "
-            "training, or take a WavLM, HuBERT or wav2vec 2.0 encoder."
-        )
+    require_heard(entries, hparams, hparams[key], training=key == "train_annotation")
     return entries
+
+
+def require_heard(entries, hparams, place, training):
+    """Raises PreparationError for an utterance longer, when slow, than the encoder hears."""
+    limit = hparams["encoder_module"].max_seconds
+    if not (entries and limit) or (training and hparams["crop_seconds"] is not None):
+        return
+    longest = max(entries, key=lambda name: entries[name]["duration"])
+    slowest = min(hparams["speeds"]) if training else 1.0
+    if entries[longest]["duration"] > limit * slowest:
+        raise PreparationError(
+            f"{longest} in {place} lasts {entries[longest]['duration']:.1f} s"
+            + (f", at a speed of {slowest} more," if slowest < 1 else "")
+            + f" and the encoder hears at most {limit} s at once: cut the recordings, set "
+            "crop_seconds for training, or take a WavLM, HuBERT or wav2vec 2.0 encoder."
+        )
 
 
 def noise_bank(manifest, folder):

@@ -15,13 +15,15 @@ def check_sources(hparams):
     Arguments
     ---------
     hparams : dict
-        ``corpus``, ``data_folder``, ``model``, ``speech_folders`` and ``source_shares``.
+        ``corpus``, ``data_folder``, ``model``, ``speech_folders``, ``source_shares`` and
+        ``whole_corpora``.
     """
     folders, corpora = hparams.get("speech_folders") or {}, corpus_names(hparams)
-    if folders and hparams["model"].enhancement is None:
+    head = hparams["model"].enhancement
+    if folders and (head is None or not any(p.requires_grad for p in head.parameters())):
         raise PreparationError(
             "speech_folders: speech without emotion labels trains the enhancement alone, and this "
-            "system has none: leave it out, or take another system."
+            "system trains none: leave it out, or take another system."
         )
     roots = data_root(hparams)
     roots = roots if isinstance(roots, dict) else {corpora[0]: roots}
@@ -37,9 +39,16 @@ def check_sources(hparams):
                     "which have emotion labels, and its test speakers among them: give a folder "
                     "of other speech."
                 )
-    shares = hparams.get("source_shares") or {}
+    shares, whole = hparams.get("source_shares") or {}, hparams.get("whole_corpora") or {}
+    away = {name: split for name, split in whole.items() if split != "train"}
+    for name in shares:
+        if name in away:
+            raise PreparationError(
+                f"source_shares: {name} does not train, all of it is for {away[name]} "
+                "(whole_corpora): leave it out here."
+            )
     if shares:
-        check_shares(shares, [*corpora, *folders])
+        check_shares(shares, [name for name in [*corpora, *folders] if name not in away])
 
 
 def one_holds_the_other(folder, other):

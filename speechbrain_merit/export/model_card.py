@@ -16,6 +16,8 @@ CORPORA = "corpora.json"
 FACTS = ("licence", "language", "citation")
 UNKNOWN = "ask its owners"
 NON_COMMERCIAL = "not for commercial use"
+#: In the card of a model whose data forbid commercial use.
+CLOSED = (NON_COMMERCIAL, "license: cc-by-nc")
 TAGS = ["speech-enhancement", "speech-emotion-recognition", "speechbrain_merit"]
 
 #: Task and metric as the hub names them → keys of ``metrics.json`` and their titles.
@@ -54,7 +56,7 @@ or `merit analyse recording.wav --model "this folder"`. The weights are stored a
 | Corpus | Licence of the data | To cite |
 | --- | --- | --- |
 {data}
-
+{start}
 {noise}
 
 Emotions: {labels}. {calibration}
@@ -103,6 +105,22 @@ class Run:
         )
 
 
+def card_of_start(hparams):
+    """Name and card of the model of this package that a run started from; None without one.
+
+    Its encoder may be all that was taken. Where the folder is gone, the card is empty.
+    """
+    for key in filter(hparams.get, ("start_from", "encoder")):
+        given = Path(str(hparams[key])).expanduser()
+        for folder in (given / "pretrained", given):
+            if (folder / "label_encoder.txt").is_file():
+                card = folder / "README.md"
+                return given.name, card.read_text(encoding="utf-8") if card.is_file() else ""
+        if key == "start_from":
+            return given.name, ""
+    return None
+
+
 def model_card(hparams, run=None, precision="fp32", temperature=None, reason=None):
     """The text of a model card.
 
@@ -138,7 +156,10 @@ def model_card(hparams, run=None, precision="fp32", temperature=None, reason=Non
     names = [Path(name.strip()).name for name in str(hparams["corpus"]).split(",")]
     corpora = {name: run.corpora.get(name, {}) for name in names}
     title = f"{hparams['system']} on {' and '.join(corpora)}"
+    corpora_and_speech = corpora | {name: {} for name in hparams.get("speech_folders") or {}}
     closed = any(NON_COMMERCIAL in facts.get("licence", "") for facts in corpora.values())
+    start = card_of_start(hparams)
+    closed = closed or (start is not None and any(words in start[1] for words in CLOSED))
     low, high = hparams["train_snr_db"]
     labels = list(hparams["labels"])
     results = (run.tables or "The run was not scored on test speakers.").strip()
@@ -154,7 +175,11 @@ def model_card(hparams, run=None, precision="fp32", temperature=None, reason=Non
         version=__version__,
         warning="\n**Its training data allow non-commercial use only.**\n" if closed else "",
         precision=precision,
-        data="\n".join(map(data_row, corpora, corpora.values())),
+        data="\n".join(map(data_row, corpora_and_speech, corpora_and_speech.values())),
+        start=""
+        if start is None
+        else f"\nIt started from `{start[0]}`: what that one was trained on, and the licences of "
+        "it, count here too.\n",
         noise=f"Noise was mixed in at {low} to {high} dB; "
         f"{100 * hparams.get('clean_share', 0):.0f} % of the utterances were left clean.",
         labels=", ".join(labels) or "none",

@@ -10,12 +10,14 @@ from torch.utils.data import DataLoader
 
 from speechbrain_merit.evaluation.attributes import attribute_scores
 from speechbrain_merit.evaluation.emotion import emotion_scores
+from speechbrain_merit.labels import NO_LABEL
 from speechbrain_merit.lobes.objectives import alone, si_sdr
 from speechbrain_merit.lobes.spectral_losses import EXTRA
 from speechbrain_merit.training import losses, processes
 from speechbrain_merit.training.gradients import MEASURED, Interference
 from speechbrain_merit.training.progress import Progress
 
+SAID = "said "  # the share of the steps whose batches say something of a term
 SEEDS_OF_A_PROCESS = 1_000_000  # apart: more than a run has epochs
 
 
@@ -62,9 +64,13 @@ class MeritBrain(sb.Brain):
         for task, routing in predictions.routing.items():
             terms[f"{task} balance"] = losses.load_balance_loss(routing, predictions.frames, total)
             terms[f"{task} z"] = losses.router_z_loss(routing, predictions.frames, total)
-        weighted = self.weighted(terms)
+        said = self.said(batch, terms, total) if training else {}
+        weighted = self.weighted(terms, silent=[name for name in said if not said[name]])
         loss = sum(weighted.values())
         values = {name: term.detach() for name, term in {"loss": loss, **terms}.items()}
+        for name, known in said.items():
+            values |= {SAID + name: 1.0} if known else {}
+            values = values if known else {n: v for n, v in values.items() if n != name}
         values.update(routing_statistics(predictions.routing, predictions.frames, total))
         if training:
             if self.interference.due(self.step):
@@ -90,15 +96,33 @@ class MeritBrain(sb.Brain):
         """The network itself, also where DistributedDataParallel wraps it."""
         return getattr(self.modules.model, "module", self.modules.model)
 
-    def weighted(self, terms):
-        """Each term of the loss under its weight, that of the YAML or a learnt one."""
+    def said(self, batch, terms, total):
+        """Whether the joint batch says anything of emotion and attributes; {} where all do.
+
+        Where speech without labels trains too, a batch may hold no other.
+        """
+        if not getattr(self.hparams, "speech_folders", None):
+            return {}
+        known = {}
+        if "emotion" in terms:
+            known["emotion"] = batch.emotion.data != NO_LABEL
+        if "attribute" in terms:
+            known["attribute"] = torch.isfinite(batch.attributes.data)
+        return {name: bool(total(found.sum().float()) > 0) for name, found in known.items()}
+
+    def weighted(self, terms, silent=()):
+        """Each term of the loss under its weight, that of the YAML or a learnt one.
+
+        Of ``silent`` ones a batch says nothing: they are 0, and no weight is learnt from them.
+        """
         learnt = self.modules.weighting(terms) if "weighting" in self.modules else {}
-        return {
+        weighted = {
             name: learnt[name]
             if name in learnt
             else getattr(self.hparams, name.split()[-1] + "_weight") * term
             for name, term in terms.items()
         }
+        return weighted | {name: 0.0 * weighted[name] for name in silent}
 
     def shared_parameters(self):
         """The weights of the encoder that train now; both tasks hear through them."""
@@ -167,6 +191,8 @@ class MeritBrain(sb.Brain):
             self.train_stats = self.progress.means()
             if MEASURED in self.train_stats:
                 self.train_stats["gradient cosine"] /= self.train_stats.pop(MEASURED)
+            for name in [name for name in self.train_stats if name.startswith(SAID)]:
+                self.train_stats[name.removeprefix(SAID)] /= self.train_stats.pop(name)
             return
         batches = processes.unshard(processes.gather(self.validated))
         stats = {

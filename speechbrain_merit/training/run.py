@@ -68,6 +68,10 @@ def train(arguments, corpus=None, script=None):
         hparams = load(hparams_file, overrides)
         # before anything is written: another process could meet its own run's new file
         run_on_main(refuse_changes, [hparams_file, overrides, hparams])
+        fresh = hparams["checkpointer"].find_checkpoint() is None
+        if fresh and hparams.get("start_from") is not None:
+            names = hparams["labels"], hparams["attributes"]
+            start_from(hparams["model"], hparams["start_from"], *names)
         make_folder(hparams, script)
         run_on_main(prepare_alike, [hparams])
         run_on_main(write_hyperparams, [hparams_file, overrides, hparams["output_folder"]])
@@ -79,7 +83,7 @@ def train(arguments, corpus=None, script=None):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    if hparams["checkpointer"].find_checkpoint() is None:
+    if fresh:
         start(brain, few(train_set, brain, hparams), hparams)
     loader = {"num_workers": hparams["num_workers"]}
     valid_batches = whole_batches(len(valid_set), hparams["test_batch_size"])
@@ -131,8 +135,6 @@ def start(brain, train_set, hparams):
     if hparams.get("heads_folder") is not None:
         start_heads(brain.model, hparams["heads_folder"], hparams["labels"])
     if hparams.get("start_from") is not None:
-        names = hparams["labels"], hparams["attributes"]
-        start_from(brain.model, hparams["start_from"], *names)
         return  # its LayerNorms have taken up their statistics, and trained on
     if "level" in hparams:
         hparams["level"].fit(train_set, hparams["test_batch_size"], hparams["num_workers"])

@@ -50,6 +50,7 @@ def manifests(hparams):
     save = Path(hparams["save_folder"])
     paths = [Path(hparams[f"{split}_annotation"]) for split in ("train", "valid")]
     paths += [save / "noise_train.json", save / "noise_valid.json", save / "rooms.json"]
+    paths += [save / f"speech_{name}.json" for name in hparams.get("speech_folders") or {}]
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()
     }

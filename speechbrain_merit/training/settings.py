@@ -40,7 +40,10 @@ RUNNING_KEYS = {
     "n_examples",
 }
 #: Where the data lie. They may have been moved: `same_data` sees to it that they are the same.
-PLACES = {"data_folder", "noise_folder", "noise_train_folder", "noise_valid_folder", "rir_folder"}
+PLACES = {
+    *("data_folder", "noise_folder", "noise_train_folder", "noise_valid_folder", "rir_folder"),
+    "speech_folders",
+}
 
 
 @contextlib.contextmanager
@@ -84,7 +87,7 @@ def parse(arguments, corpus=None, lay_over=True):
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)
-    return hparams_file, run_opts, with_start(overrides, plain_values(hparams_file))
+    return hparams_file, run_opts, with_start(overrides, plain_values(hparams_file), given)
 
 
 def find_yaml(name, folders):
@@ -216,6 +219,8 @@ def refuse_changes(hparams_file, overrides, hparams):
     was = plain_values(earlier) or {}
     as_then = {**overrides, "output_folder": was.get("output_folder", hparams["output_folder"])}
     moved = {key for key in PLACES if was.get(key) and hparams.get(key)}
+    if {*(was.get("speech_folders") or {})} != {*(hparams.get("speech_folders") or {})}:
+        moved -= {"speech_folders"}  # another source is no other place
     as_then |= {key: was[key] for key in moved}
     epochs, had = hparams["number_of_epochs"], was.get("number_of_epochs")
     more = isinstance(had, int) and epochs > had

@@ -30,6 +30,10 @@ SIZES = {
 }
 
 
+#: Of these, what a weight's shape does not depend on: a corpus.yaml may say otherwise.
+FREE = {"routing", "top_k", "router_jitter", "dropout", "level_rms"}
+
+
 def pretrained_folder(source, key):
     """The pretrained folder at a path: itself, or the one of a finished run.
 
@@ -129,15 +133,17 @@ def refuse_other_names(key, source, hparams, labels, attributes):
             )
 
 
-def with_start(overrides, keys):
+def with_start(overrides, keys, given):
     """Overrides with what ``start_from`` says of encoder and sizes, where they do not say it.
 
     Arguments
     ---------
     overrides : dict
         Of the command line and the corpus.
-    keys : iterable of str
-        Those that the system's YAML has.
+    keys : dict
+        Those that the system's YAML has, with their plain values.
+    given : iterable of str
+        Those of the command line. What has to fit, a ``corpus.yaml`` cannot say.
     """
     source = overrides.get("start_from")
     if source is None:
@@ -148,10 +154,14 @@ def with_start(overrides, keys):
     for key, (block, argument) in SIZES.items():
         if argument in (blocks.get(block) or {}):
             found[key] = blocks[block][argument]
+    if (found.get("routing") == "dense") != (keys.get("routing") == "dense"):
+        found.pop("routing", None)  # whether all experts are heard is what the system is
     if "enhancement_channels" in found:
         found |= {"enhancement_head_type": "dual_path"}
         found |= {"enhancement_layers": blocks["enhancement"]["n_blocks"]}
-    return {key: value for key, value in found.items() if key in keys} | overrides
+    found = {key: value for key, value in found.items() if key in keys}
+    said = {k: v for k, v in overrides.items() if k in given or k in FREE or k not in found}
+    return found | said
 
 
 def start_from(model, source, labels, attributes):

@@ -21,6 +21,8 @@ NUMBER_OR_NULL = {
     *("expert_hidden", "expert_out", "expert_rank", "emotion_hidden"),
 }
 OR_NULL = {"heads_folder"}  # has a value in the YAML, and may have none
+#: Keys that are the lowest and the highest of what is drawn.
+PAIRS = {"train_snr_db", "level_db"}
 #: Lowest and highest values of numbers; None where there is no end.
 RANGES = {
     "seed": (0, 2**32 - 1),
@@ -107,6 +109,10 @@ def check_values(defaults, given):
             if isinstance(default, list) and default and isinstance(default[0], (int, float)):
                 if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in value):
                     raise SettingsError(f"{key} is {value!r}: it takes a list of numbers.")
+            if key in PAIRS and (len(value) != 2 or value[0] > value[1]):
+                raise SettingsError(
+                    f"{key} is {value!r}: it takes the lowest and the highest, as [5, 5] for one."
+                )
         low, high = RANGES.get(key, (None, None))
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             # a comparison with NaN is False

@@ -5,9 +5,9 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
-from speechbrain_merit.data.corpora import find_corpora
-from speechbrain_merit.data.corpus_yaml import write_facts
-from speechbrain_merit.export.model_card import Run, model_card
+from speechbrain_merit.data.corpora import RECIPES, find_corpora
+from speechbrain_merit.data.corpus_yaml import read_corpus_yaml, write_facts
+from speechbrain_merit.export.model_card import NON_COMMERCIAL, Run, model_card
 
 ROWS = [
     {"noise_set": None, "snr_db": None, "f1_macro": 0.75, "uar": 0.7, "si_sdr": None},
@@ -17,7 +17,7 @@ ROWS = [
 
 def card(corpus, run, **more):
     hparams = {"system": "merit", "corpus": corpus, "encoder": "mini", "labels": ["sad", "happy"]}
-    return model_card({**hparams, "train_snr_db": [-5, 15]}, run, **more)
+    return model_card({**hparams, "train_snr_db": [-5, 15], **more}, run)
 
 
 @pytest.fixture
@@ -65,3 +65,32 @@ def test_results_are_read_by_the_hub_for_each_condition_and_metric(run):
         ("street, -5 dB", "audio-to-audio", "SI-SDR (dB)"): 3.25,  # of clean speech: infinite
     }
     assert {r.dataset_type for r in found} == {"RAVDESS"}
+
+
+def test_every_recipe_whose_data_are_not_for_sale_says_so_in_the_words_of_the_card():
+    for path in RECIPES.glob("*/corpus.yaml"):
+        licence = read_corpus_yaml(path.parent)[1].get("licence", "")
+        assert "NC" not in licence or NON_COMMERCIAL in licence, path.parent.name
+
+
+@pytest.mark.parametrize("key", ["start_from", "encoder"])
+def test_what_a_model_started_from_counts_too(tmp_path, key):
+    folder = tmp_path / "first" / "pretrained"
+    folder.mkdir(parents=True)
+    (folder / "label_encoder.txt").touch()
+    (folder / "README.md").write_text(card("nEMO", Run({"nEMO": {"licence": NON_COMMERCIAL}})))
+    text = card("Mine", Run(), **{key: str(tmp_path / "first")})
+    assert "It started from `first`: what that one was trained on" in text
+    assert "Its training data allow non-commercial use only." in text
+    assert ModelCard(text).data.license == "cc-by-nc-sa-4.0"
+    again = tmp_path / "again"  # from this one in turn
+    again.mkdir()
+    (again / "label_encoder.txt").touch()
+    (again / "README.md").write_text(text)
+    assert "non-commercial use only" in card("Mine", Run(), **{key: str(again)})
+    assert "It started from `gone`" in card("Mine", Run(), start_from="/gone")
+
+
+def test_speech_without_labels_is_training_data_too():
+    text = card("Mine", Run(), speech_folders={"LibriSpeech": "/somewhere"})
+    assert "| LibriSpeech | ask its owners | ask its owners |" in text

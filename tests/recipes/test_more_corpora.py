@@ -99,6 +99,16 @@ def test_jl_corpus_and_its_secondary_emotions(prepare, tmp_path, wav):  # noqa: 
     assert len(prepare("JL-Corpus", tmp_path / "JL", every)["train"]) == 40
 
 
+def test_jl_corpus_as_published_has_copies_for_its_listening_test(prepare, tmp_path, wav):  # noqa: F811
+    raw = tmp_path / "JL" / "Raw JL corpus (unchecked and unannotated)"
+    names = [f"{v}_{e}_10a_1" for v in ("female1", "male1", "female2", "male2") for e in LABELS]
+    fill(raw / "JL(wav+txt)", names, wav)
+    heard = raw / "Perception test material on Qualtrics"
+    fill(heard / "main_training", names[:3], wav)
+    rows = prepare("JL-Corpus", tmp_path / "JL")["train"]
+    assert len(rows) == 16 and all("JL(wav+txt)" in row["wav"] for row in rows.values())
+
+
 @pytest.mark.parametrize("count, folds", [(3, 3), (4, 4), (6, 5), (11, 5)])
 def test_every_fold_of_few_speakers_tests_others_and_shares_none(count, folds):
     everyone, tested = [f"s{n}" for n in range(count)], []
@@ -255,7 +265,6 @@ def meld(tmp_path, wav):  # noqa: F811
     ):
         rows = [("Joey" if u % 2 else "Ross", emotion, 0, u) for u, emotion in enumerate(said)]
         fill(root / part / folder, [f"dia0_utt{u}" for u in range(len(said))], wav)
-        fill(root / part / folder, ["final_videos_testdia0_utt0"], wav)
         (root / part / file).write_bytes(table(rows))
     return root
 
@@ -269,6 +278,32 @@ def test_meld(prepare, meld, tmp_path, caplog):
     assert rows["valid"]["valid_dia0_utt2"]["spk_id"] == "Ross"
     assert "2 speakers of 'train' are in 'test' too" in caplog.text
     assert "test_dia0_utt0" in (tmp_path / "save" / "unmatched.csv").read_text()
+
+
+def test_meld_takes_what_was_cut_again_and_leaves_out_what_holds_other_scenes(
+    prepare,
+    meld,
+    wav,  # noqa: F811
+    caplog,
+):
+    place = meld / "test" / "output_repeated_splits_test"
+    fill(place, ["final_videos_testdia0_utt1", "dia38_utt4", "dia220_utt0"], wav)
+    fill(place, ["final_videos_testdia220_utt0"], wav)
+    (place / "._dia0_utt2.wav").write_bytes(b"\0\5\x16\7")  # of macOS, beside every file
+    rows = [("Joey", "anger", 38, 4), ("Joey", "anger", 220, 0)]
+    said = [("Ross", emotion, 0, u) for u, emotion in enumerate(("anger", "sadness", "joy"))]
+    rows += said + [("Ross", "neutral", 0, 3)]
+    (meld / "test" / "test_sent_emo.csv").write_bytes(table(rows))
+    with caplog.at_level(logging.WARNING):
+        test = prepare("MELD", meld)["test"]
+    assert {name: row["wav"].rsplit("/", 1)[-1] for name, row in test.items()} == {
+        "test_dia0_utt0": "dia0_utt0.wav",
+        "test_dia0_utt1": "final_videos_testdia0_utt1.wav",
+        "test_dia0_utt2": "dia0_utt2.wav",
+        "test_dia0_utt3": "dia0_utt3.wav",
+        "test_dia220_utt0": "final_videos_testdia220_utt0.wav",
+    }
+    assert "left out, as it holds other scenes: " in caplog.text and "dia38_utt4" in caplog.text
 
 
 def test_meld_without_sound_or_tables_says_what_to_do(prepare, meld):

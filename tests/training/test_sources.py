@@ -1,5 +1,6 @@
 """Speech without labels, shares and balance in a run: what trains on what, what is refused."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,14 +11,20 @@ import torch
 from speechbrain_merit.data import speech_folders
 from speechbrain_merit.data.datasets import datasets, prepare
 from speechbrain_merit.data.manifests import load_manifest, write_manifest
+from speechbrain_merit.data.sampling import plan
+from speechbrain_merit.data.sources import check_sources, source_names
 from speechbrain_merit.errors import PreparationError, SettingsError
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.labels import NO_LABEL, class_weights
+from speechbrain_merit.lobes.cascade import Cascade
 from speechbrain_merit.training import losses
 from speechbrain_merit.training import run as recipe
+from speechbrain_merit.training.brain import MeritBrain
+from speechbrain_merit.training.progress import Progress
 from speechbrain_merit.training.run import training_batches
 from speechbrain_merit.training.settings import load, parse
-from tests.tiny import agree
+from speechbrain_merit.training.uncertainty import Uncertainty
+from tests.tiny import agree, tiny_merit
 from tests.training.test_run import LABELS, RATE, arguments, at_root, corpus  # noqa: F401
 
 
@@ -111,6 +118,95 @@ def test_a_run_trains_validates_and_scores_with_them(corpus, read_speech, tmp_pa
     assert (tmp_path / "run" / "save" / "speech_read.json").is_file()
 
 
+@pytest.mark.parametrize("form, words", [("matched", "trains none"), ("together", None)])
+def test_a_cascade_takes_speech_where_its_enhancer_trains(form, words, read_speech):
+    keys = {"corpus": "RAVDESS", "data_folder": "/a", "speech_folders": {"read": read_speech}}
+    keys["model"] = Cascade(tiny_merit(), tiny_merit(), form)
+    if words is None:
+        return check_sources(keys)
+    with pytest.raises(PreparationError, match=f"^speech_folders: .*{words}"):
+        check_sources(keys)
+
+
+def test_a_corpus_of_which_all_is_for_validation_has_no_share(tmp_path):
+    keys = {"corpus": "RAVDESS,EMOVO", "data_folder": {"RAVDESS": "/a", "EMOVO": "/b"}}
+    keys |= {"model": tiny_merit(), "speech_folders": {"read": "/c"}}
+    shares = {"RAVDESS": 2, "read": 1}
+    check_sources({**keys, "source_shares": shares, "whole_corpora": {"EMOVO": "valid"}})
+    rows = {"a": {"corpus": "RAVDESS", "emo": "sad"}, "b": {"corpus": "read", "section": [0, 1]}}
+    plan(rows, source_names(rows, keys), shares)  # as what is drawn has it
+    for whole, given, words in (
+        ("valid", {**shares, "EMOVO": 1}, "EMOVO does not train, all of it is for valid"),
+        ("train", shares, "EMOVO has none: give one for each of RAVDESS, EMOVO, read"),
+    ):
+        with pytest.raises(PreparationError, match=f"^source_shares: {words}"):
+            check_sources({**keys, "source_shares": given, "whole_corpora": {"EMOVO": whole}})
+
+
+def test_speech_that_is_too_long_for_the_encoder_when_slow_is_named_before_training(
+    corpus,  # noqa: F811
+    read_speech,
+    tmp_path,
+):
+    more = with_speech(read_speech, "--speeds", "[0.8, 1.0]")
+    hparams = hparams_of(corpus, tmp_path / "run", *more)
+    prepare(hparams)
+    hparams["encoder_module"].max_seconds = 1.15  # the corpus's are shorter than 0.9
+    words = "@0 in speech_folders lasts 1.0 s, at a speed of 0.8 more, and the encoder hears"
+    with pytest.raises(PreparationError, match=words):
+        datasets(hparams)
+    datasets({**hparams, "crop_seconds": 0.5})
+
+
+def test_a_batch_without_labels_counts_neither_in_the_log_nor_in_a_learnt_weight(
+    corpus,  # noqa: F811
+    read_speech,
+    tmp_path,
+    monkeypatch,
+):
+    taken, add = [], Progress.add
+
+    def record(progress, values):
+        taken.append({name: float(value) for name, value in values.items()})
+        add(progress, values)
+
+    monkeypatch.setattr(Progress, "add", record)
+    more = with_speech(read_speech, "--source_shares", "{My-Corpus: 1, read: 9}", "--lr", "0")
+    more += ["--lr_final", "0", "--number_of_epochs", "1", "--skip_test", "True"]
+    more += ["--loss_weighting", "uncertainty", "--batch_size", "4"]
+    recipe.run(arguments(corpus, tmp_path / "run", *more))
+    said = [step["emotion"] for step in taken if "emotion" in step]
+    assert 0 < len(said) < len(taken) and all(value > 0.5 for value in said)
+    (epoch,) = read_curves(tmp_path / "run" / "train_log.txt")
+    assert epoch["train emotion"] == pytest.approx(sum(said) / len(said), rel=1e-3)
+    weighting = Uncertainty({"emotion": 2.0, "attribute": 1.0, "enhancement": 0.2})
+    brain = SimpleNamespace(modules=torch.nn.ModuleDict({"weighting": weighting}))
+    terms = {"emotion": torch.tensor(0.0), "enhancement": torch.tensor(0.5)}
+    sum(MeritBrain.weighted(brain, terms, silent=["emotion"]).values()).backward()
+    assert weighting.scales["emotion"].grad == 0 != weighting.scales["enhancement"].grad
+
+
+def test_a_run_goes_on_with_the_same_speech_wherever_it_lies_and_with_no_other(
+    corpus,  # noqa: F811
+    read_speech,
+    tmp_path,
+):
+    def run(folder, epochs, name="read"):
+        more = ["--speech_folders", f"{{{name}: {folder}}}", "--skip_test", "True"]
+        recipe.run(arguments(corpus, tmp_path / "run", *more, "--number_of_epochs", str(epochs)))
+
+    run(read_speech, 1)
+    moved = shutil.copytree(read_speech, tmp_path / "moved")
+    run(moved, 2)
+    assert len(read_curves(tmp_path / "run" / "train_log.txt")) == 2
+    with pytest.raises(SettingsError, match="other values of speech_folders"):
+        run(moved, 3, name="others")
+    (moved / "3.wav").unlink()
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="other recordings.*: speech_read.json would"):
+            run(moved, 3)
+
+
 @pytest.mark.parametrize(
     "system, more, words",
     [
@@ -135,4 +231,4 @@ def test_what_cannot_be_is_named_before_training(
         more = [value.replace(name, folder) for value in more]
     with pytest.raises((PreparationError, SettingsError), match=words):
         recipe.run(arguments(corpus, tmp_path / "run", *more, system=system))
-    assert not (tmp_path / "run" / "save" / "CKPT").exists()
+    assert not any((tmp_path / "run" / "save").glob("CKPT*"))

@@ -1,5 +1,7 @@
 """``--start_from``: training from a run or a pretrained folder, sizes and weights its own."""
 
+import shlex
+
 import pytest
 import torch
 
@@ -131,6 +133,23 @@ def test_the_encoder_alone_can_be_taken(run):
     assert fresh["model"].encoder.width == encoder.width
 
 
+def test_the_encoder_is_the_folders_whatever_a_corpus_is_trained_with(run):
+    more = ["--corpus", "MSP-Podcast", "--data_folder", "x", "--start_from", str(run)]
+    _, _, overrides = parse(["hparams/merit.yaml", *more])
+    assert overrides["encoder"] == str(run / "pretrained") and overrides["batch_size"] == 4
+    _, _, overrides = parse(["hparams/merit.yaml", *more, "--encoder", "mini"])
+    assert overrides["encoder"] == "mini"
+
+
+def test_a_dense_system_stays_dense_and_a_sparse_one_sparse(run, tmp_path):
+    ours, theirs, hparams = started(run, system="dense_merit")
+    assert hparams["routing"] == hparams["model"].integration.config["routing"] == "dense"
+    assert {*ours} == {*theirs} and all(torch.equal(v, theirs[k]) for k, v in ours.items())
+    folder = write_pretrained(tmp_path / "dense", hparams["model"], LABELS, "# Dense")
+    assert hparams_of("--start_from", str(folder))["routing"] == "straight_through"
+    assert hparams_of("--start_from", str(folder), system="dense_merit")["routing"] == "dense"
+
+
 @pytest.mark.parametrize(
     "more, system, message",
     [
@@ -142,6 +161,27 @@ def test_the_encoder_alone_can_be_taken(run):
 def test_what_does_not_fit_is_named(run, more, system, message):
     with pytest.raises(SettingsError, match=message):
         started(run, *more, system=system)
+
+
+def test_the_command_of_the_guide_starts_from_the_model_that_ships(corpus, repo_root):  # noqa: F811
+    guide = (repo_root / "docs" / "fine_tuning.md").read_text(encoding="utf-8")
+    words = shlex.split(guide.split("```")[1].replace("\\\n", " "))
+    assert words[:2] == ["python", "train.py"]
+    places = {"my_corpus": corpus / "My-Corpus", "/path/to/recordings": corpus / "speech"}
+    hparams = load(*parse([str(places.get(word, word)) for word in words[2:]])[::2])
+    folder = repo_root / "pretrained" / "merit-tiny"
+    start_from(hparams["model"], hparams["start_from"], hparams["labels"], hparams["attributes"])
+    theirs = torch.load(folder / "model.ckpt", weights_only=True)
+    ours = hparams["model"].state_dict()
+    assert {*ours} == {*theirs}
+    assert all(torch.equal(value, theirs[key].to(value.dtype)) for key, value in ours.items())
+
+
+def test_what_does_not_fit_is_named_before_anything_is_written(run, corpus, tmp_path):  # noqa: F811
+    more = ["--start_from", str(run), "--n_experts", "3"]
+    with pytest.raises(SettingsError, match="integration of .* has other sizes"):
+        recipe.run(arguments(corpus, tmp_path / "run", *more))
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
 
 
 def test_what_is_no_model_is_named_before_anything_is_written(run, corpus, tmp_path):  # noqa: F811

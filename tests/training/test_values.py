@@ -67,6 +67,12 @@ def test_what_is_out_of_range_is_named_with_the_range(key, value):
         check_values({}, {key: value})
 
 
+@pytest.mark.parametrize("value", [[5], [], [15, -5], [-5, 0, 5]])
+def test_ends_that_are_no_pair_are_named(value):
+    with pytest.raises(SettingsError, match="^train_snr_db is .*the lowest and the highest, as"):
+        check_values({"train_snr_db": [-5, 15]}, {"train_snr_db": value})
+
+
 def test_a_key_that_is_null_or_a_number_is_null_in_the_yaml(repo_root):
     defaults = plain_values(repo_root / "hparams" / "merit.yaml")
     assert {key: defaults[key] for key in NUMBER_OR_NULL} == dict.fromkeys(NUMBER_OR_NULL)
