@@ -9,6 +9,8 @@ rounded and compressed: ``leaderboard/CORPUS/NAME.jsonl.xz``. Corruption errors 
 """
 
 import argparse
+import hashlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -36,8 +38,11 @@ def add(source, name):
     ------
     PredictionsError
         They are of no benchmark, of another version of it than the baseline's, or of probes on
-        another encoder.
+        another encoder; or the name is that of another row.
     """
+    stem = BASELINE if name == BASELINE else re.sub(r"\W+", "-", name.lower()).strip("-_")
+    if not stem or stem == BASELINE != name or "|" in name or "\n" in name:
+        raise PredictionsError(f"No row can be named {name!r}: give another --name.")
     source = Path(source)
     header, rows = read_predictions(find_predictions(source) if source.is_dir() else source)
     corpus = header["summary"].get("corpus") or ""
@@ -45,9 +50,9 @@ def add(source, name):
         raise PredictionsError(f"{source} was not scored with evaluate.py --benchmark.")
     folder = ROWS / corpus.removeprefix("NoisyEmo-")
     first = folder / f"{BASELINE}.jsonl.xz"
-    if first.is_file() and read_predictions(first)[0]["ids"] != header["ids"]:
+    if first.is_file() and not _same_test(read_predictions(first)[0], header):
         raise PredictionsError(
-            f"{source} was scored on other files than the rows of {folder.name} here: build the "
+            f"{source} was scored on other samples than the rows of {folder.name} here: build the "
             "benchmark without further noise, and see what noisyemo.py --verify says."
         )
     known = read_predictions(first)[0]["settings"] if first.is_file() else {}
@@ -61,8 +66,17 @@ def add(source, name):
     header = {**header, "attributes": [], "n_experts": None}
     title = BASELINE_TITLE if name == BASELINE else name
     header["summary"] = {**said, "system": title, "command": None}
-    stem = BASELINE if name == BASELINE else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return write_predictions(folder / f"{stem}.jsonl.xz", header, map(rounded, rows))
+    path = folder / f"{stem}.jsonl.xz"
+    if path.is_file() and (other := read_predictions(path)[0]["summary"]["system"]) != title:
+        raise PredictionsError(f"{path} is the row of {other}: give another --name.")
+    return write_predictions(path, header, map(rounded, rows))
+
+
+def _same_test(baseline, header):
+    """Whether two scored the same samples under the same conditions."""
+    # a RUN's `sources` are the digest of what `score_run` hands to `provenance.header`
+    run = hashlib.sha256(json.dumps([baseline["sources"], "{}", ""]).encode()).hexdigest()
+    return header["ids"] == baseline["ids"] and header["sources"] in (baseline["sources"], run)
 
 
 def rounded(row):

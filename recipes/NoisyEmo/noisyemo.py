@@ -16,7 +16,7 @@ from pathlib import Path
 from speechbrain_merit.data.noisyemo.build import build
 from speechbrain_merit.data.noisyemo.settings import read_settings
 from speechbrain_merit.data.noisyemo.verify import verify, write_hashes
-from speechbrain_merit.errors import MeritError
+from speechbrain_merit.errors import MeritError, ends_in_a_line
 
 HASHES = Path(__file__).resolve().parent / "hashes"
 COMMITTED = "committed"
@@ -45,6 +45,9 @@ def arguments(given=None):
     found = parser.parse_args(given)
     if any("=" not in noise for noise in found.noise):
         parser.error("--noise takes NAME=DIR, such as --noise esc50=/data/ESC-50/audio")
+    if found.jobs < -1:
+        parser.error("--jobs takes a number of processes, or −1 for all cores")
+    found.out = Path(found.out).expanduser()  # no shell does it in --out=~/DIR
     return found
 
 
@@ -75,8 +78,5 @@ def main(given=None):
 
 
 if __name__ == "__main__":
-    try:
+    with ends_in_a_line("noisyemo.py"):
         sys.exit(main())
-    except MeritError as error:
-        print(f"noisyemo.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

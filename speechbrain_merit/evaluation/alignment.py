@@ -54,10 +54,21 @@ def fits(clean, wave, delay, found):
     >>> fits(tone, tone, 50, find_delay(tone, tone)), fits(tone, tone, 12, find_delay(tone, tone))
     (True, False)
     """
-    clean, wave = np.asarray(clean, float), np.asarray(wave, float)
-    wave = aligned(wave, delay, len(clean))
+    return likeness(clean, wave, delay) >= AS_WELL * found.likeness > 0
+
+
+def likeness(clean, wave, delay):
+    """How like a wave (S'), its delay removed, is to the clean one (S), from 0 to 1.
+
+    Example
+    -------
+    >>> likeness([0.0, 1.0, 2.0], [0.0, 0.0, -1.0, -2.0], 1)
+    1.0
+    """
+    clean = np.asarray(clean, float)
+    wave = aligned(np.asarray(wave, float), delay, len(clean))
     scale = np.sqrt((clean @ clean) * (wave @ wave))
-    return bool(abs(clean @ wave) >= AS_WELL * found.likeness * scale > 0)
+    return float(abs(clean @ wave) / scale) if scale > 0 else 0.0
 
 
 def common_delay(delays):

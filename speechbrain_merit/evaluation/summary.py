@@ -76,9 +76,10 @@ def summary(header, rows, baseline=None):
     )
     if has["enhancement"]:
         found["si_sdr_mean"] = _mean_score(noisy, "si_sdr")
-        before = _mean_score(noisy, "si_sdr_noisy")
-        if found["si_sdr_mean"] is not None and before is not None:
-            found["si_sdr_gain"] = found["si_sdr_mean"] - before
+        # of the same utterances: a silent output has no SI-SDR, its input has
+        pairs = [(r["scores"]["si_sdr"], r["scores"]["si_sdr_noisy"]) for r in noisy]
+        gains = [after - before for after, before in pairs if None not in (after, before)]
+        found["si_sdr_gain"] = float(np.mean(gains)) if gains else None
     if has["emotion"]:
         table = Table(rows, header["labels"])
         found["f1_clean"], curve = table.curve()

@@ -76,7 +76,7 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
             if (name, signal) == ("noise", "enhanced"):
                 rows = [{**row, "probabilities": p} for row, p in _with(rows, chances)]
     files.write_problems(target / "problems.csv")
-    header = _header(benchmark, folder.name, tasks)
+    header = _header(benchmark, folder.name, tasks, LABELS if known else benchmark.labels)
     if features:
         header["settings"]["probes"] = features.digest
     predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
@@ -185,8 +185,8 @@ def _answers(table, benchmark):
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PredictionsError(f"{table} cannot be read: {error}") from error
     labels = benchmark.labels
-    named = "predicted" in columns
-    if "file" not in columns or not (named or {*labels} <= {*columns}):
+    named = not {*labels} <= {*columns}  # probabilities say more
+    if "file" not in columns or named and "predicted" not in columns:
         raise PredictionsError(
             f"{table} needs the columns file, {', '.join(labels)}, or file, predicted; it has "
             f"{', '.join(columns) or 'none'}."

@@ -9,10 +9,12 @@ from speechbrain_merit import writing
 from speechbrain_merit.errors import AudioError
 from speechbrain_merit.evaluation.alignment import (
     SURE,
+    Delay,
     aligned,
     common_delay,
     find_delay,
     fits,
+    likeness,
     too_odd,
 )
 
@@ -20,7 +22,7 @@ logger = get_logger(__name__)
 
 RATE = 16000
 SUFFIXES = (".flac", ".wav")
-#: Where a delay is looked for: here outputs are most like clean speech.
+#: Where a tool's delay is looked for: here outputs are most like clean speech.
 CLEAR = 15  # dB and above
 NEAR = 8  # samples, 0.5 ms: filters that follow the signal move the peak by as much
 
@@ -50,29 +52,51 @@ class Enhanced:
                 f"{one} and {other} are of two formats ({', '.join(map(' '.join, kinds))}): are "
                 f"these outputs of two tools? Give {folder} the files of one."
             )
-        clear = [i for i in benchmark.items if i.noise_set is None or (i.snr_db or 0) >= CLEAR]
-        delays = {
-            item.file: find_delay(benchmark.clean(item), self._checked(item))
-            for item in tqdm(clear, "Looking for a delay")
-        }
-        self.delay = common_delay(delays.values())
-        for item in clear:
+        clear = {i.file for i in benchmark.items if _clear(i)}
+        delays, items = {}, tqdm(benchmark.items, "Looking for delays")
+        for item in items:  # and at every file, before any is scored
+            delays[item.file] = self._alike(item)[1]
+        self.delay = common_delay(delays[file] for file in clear)
+        sure = sum(delays[file].likeness >= SURE for file in clear) > len(clear) / 2
+        for item in benchmark.items:
             file, found = item.file, delays[item.file]
             far = found.likeness >= SURE and abs(found.samples - self.delay) > NEAR
-            pair = (benchmark.clean(item), self._checked(item)) if far else None
-            if far and not fits(*pair, self.delay, found):
+            if far and self._has_another(item, found):
                 self.own[file] = found.samples
                 self._note(file, f"{found.samples} samples late and not {self.delay}, removed")
+            elif sure and file in clear and 0 < found.likeness < SURE:
+                self._note(file, "hardly like its recording: is it another one's?")
         if self.delay:
             logger.warning(
                 f"{folder}: comes {self.delay} samples ({1000 * self.delay / RATE:g} ms) late; "
                 "removed before scoring."
             )
-        if len(self.own) > len(clear) / 20:
+        if len(self.own) > len(delays) / 20:
             logger.warning(
-                f"{folder}: {len(self.own)} of {len(clear)} files have another delay than the "
+                f"{folder}: {len(self.own)} of {len(delays)} files have another delay than the "
                 "rest: are these outputs of two tools, or of two versions?"
             )
+
+    def _alike(self, item):
+        """What tells the delay of a file, clean speech or what the tool heard; and the delay."""
+        wave = self._checked(item)
+        references = [self.benchmark.clean]
+        if not _clear(item):
+            references.insert(0, self.benchmark.noisy)
+        found = []
+        for reference in (read(item) for read in references):
+            found.append((reference, find_delay(reference, wave)))
+            if found[-1][1].likeness >= SURE:
+                break
+        return max(found, key=lambda pair: pair[1].likeness)
+
+    def _has_another(self, item, found):
+        """Whether a file comes late by the delay that was found for it, and not as the rest."""
+        wave, clean = self._checked(item), self.benchmark.clean(item)
+        # What is left of noise can be late alone: it is the speech that has to come in time.
+        speech = Delay(found.samples, likeness(clean, wave, found.samples))
+        heard = self._alike(item)[0]
+        return not (fits(heard, wave, self.delay, found) or fits(clean, wave, self.delay, speech))
 
     def _find(self, item):
         stem = (self.folder / item.file).with_suffix("")
@@ -91,7 +115,10 @@ class Enhanced:
                 raise AudioError(f"{path} is at {file.samplerate} Hz: bring it to {RATE} Hz.")
             if file.channels != 1:
                 raise AudioError(f"{path} has {file.channels} channels: give one.")
-            wave = file.read(dtype="float32")
+            try:
+                wave = file.read(dtype="float32")
+            except sf.SoundFileError as error:
+                raise AudioError(f"{path} cannot be read: {error} Make it again.") from error
         if not np.isfinite(wave).all():
             raise AudioError(f"{path} holds NaN or infinite samples.")
         if too_odd(len(wave), item.samples):
@@ -123,6 +150,10 @@ class Enhanced:
         writing.write_text(path, text)
         if rows:
             logger.warning(f"{len(rows)} files are odd, such as {': '.join(rows[0])}: see {path}")
+
+
+def _clear(item):
+    return item.noise_set is None or (item.snr_db or 0) >= CLEAR
 
 
 def _opened(path):

@@ -1,5 +1,6 @@
 """The road of scoring: a finished run or a pretrained folder → its test set → rows → report."""
 
+import re
 from pathlib import Path
 
 import speechbrain as sb
@@ -78,6 +79,12 @@ def score_benchmark(benchmark, arguments):
             "--enhanced or --predicted, one of them, is scored without a RUN and takes no other "
             "option than --output_folder, --n_jobs and --emotion_only; given: "
             f"{' '.join(arguments) or 'both'}."
+        )
+    if str(only).lower() not in ("none", "true", "false"):
+        raise SettingsError(f"--emotion_only is {only}: give True or False.")
+    if not re.fullmatch(r"-1|\d+", n_jobs or "-1"):
+        raise SettingsError(
+            f"--n_jobs is {n_jobs}: give a number of processes, or -1 for all cores."
         )
     out = results_folder(benchmark, enhanced or predicted, out)
     if enhanced is not None:

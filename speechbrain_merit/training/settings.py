@@ -128,7 +128,7 @@ def take(arguments, option, wanted):
     arguments = list(arguments)
     for index, argument in enumerate(arguments):
         if argument == option or argument.startswith(f"{option}="):
-            value = argument.split("=")[1:] or arguments[index + 1 : index + 2]
+            value = argument.split("=", 1)[1:] or arguments[index + 1 : index + 2]
             if not value:
                 raise SettingsError(f"{option} needs {wanted}.")
             del arguments[index : index + (1 if "=" in argument else 2)]

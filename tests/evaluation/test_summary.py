@@ -56,6 +56,15 @@ def test_means_are_over_noise_sets_and_snrs_alone():
     assert found["si_sdr_mean"] is None and found["corruption"] is None
 
 
+def test_the_gain_is_that_of_the_same_utterances():
+    rows = [
+        {**row("a", "sad", True, "pink", snr), "scores": {"si_sdr": after, "si_sdr_noisy": before}}
+        for snr, before, after in ((-5, -5.0, None), (0, 0.0, 4.0), (5, 5.0, 6.0))
+    ]
+    found = summary({**HEADER, "tasks": ["se"]}, rows)  # the first one's output is silent
+    assert found["si_sdr_gain"] == pytest.approx((4 + 1) / 2)
+
+
 def test_the_snr_of_90_percent_is_where_the_curve_crosses():
     found = summary(HEADER, grid())
     assert found["snr_90"] == pytest.approx(5.0)

@@ -105,8 +105,41 @@ def test_a_row_of_another_test_is_refused(board, tmp_path):
     rows = [{**row, "id": f"other {row['id']}"} for row in rows]
     header["ids"] = ids_digest([row["id"] for row in rows])
     write_predictions(path, header, rows)
-    with pytest.raises(PredictionsError, match="other files than the rows of Small"):
+    with pytest.raises(PredictionsError, match="other samples than the rows of Small"):
         board.add(path, "three")
+
+
+def test_a_row_scored_on_other_samples_of_the_same_names_is_refused(board, tmp_path):
+    board.add(scored(tmp_path / "one.jsonl", 15), "baseline")
+    header, rows = read_predictions(scored(tmp_path / "two.jsonl", 15))
+    path = write_predictions(tmp_path / "three.jsonl", {**header, "sources": "f00d"}, rows)
+    with pytest.raises(PredictionsError, match="other samples than the rows of Small"):
+        board.add(path, "three")
+
+
+def test_the_committed_rows_were_scored_on_the_same_samples(repo_root):
+    module = script(repo_root, "leaderboard")
+    for folder in module.ROWS.iterdir():
+        headers = {path.name: read_predictions(path)[0] for path in folder.glob("*.jsonl.xz")}
+        baseline = headers[f"{module.BASELINE}.jsonl.xz"]
+        assert all(module._same_test(baseline, header) for header in headers.values())
+
+
+@pytest.mark.parametrize("name", ["Baseline", "...", "a | b"])
+def test_a_name_that_no_row_can_have_is_refused(board, tmp_path, name):
+    path = scored(tmp_path / "one.jsonl", 15)
+    board.add(path, "baseline")
+    with pytest.raises(PredictionsError, match="No row can be named"):
+        board.add(path, name)
+
+
+def test_a_row_is_written_over_by_its_own_system_alone(board, tmp_path):
+    path = scored(tmp_path / "one.jsonl", 15)
+    board.add(path, "My system")
+    board.add(path, "My system")
+    with pytest.raises(PredictionsError, match="is the row of My system"):
+        board.add(path, "my system!")
+    assert board.add(path, "Моя").name == "моя.jsonl.xz"
 
 
 def test_rows_of_probes_on_two_encoders_are_not_mixed(board, tmp_path):
@@ -121,8 +154,9 @@ def test_a_corpus_without_committed_hashes_says_how_to_compare(repo_root, tmp_pa
     module = script(repo_root, "noisyemo")
     with pytest.raises(MeritError, match="--verify OTHER/manifest.csv"):
         module.main(["emovo.yaml", "--out", str(tmp_path), "--verify"])
-    with pytest.raises(SystemExit):
-        module.main(["emovo.yaml", "--out", str(tmp_path), "--noise", "esc50"])
+    for option in (["--noise", "esc50"], ["--jobs", "-2"]):
+        with pytest.raises(SystemExit):
+            module.main(["emovo.yaml", "--out", str(tmp_path), *option])
 
 
 def test_further_noise_takes_its_seconds_from_the_yaml(repo_root, tmp_path, monkeypatch):

@@ -134,6 +134,67 @@ def test_outputs_of_two_tools_are_told_by_their_delays_or_formats(bench, tmp_pat
         Enhanced(Benchmark(bench), one)
 
 
+def late_by(bench, folder, files, samples=400):
+    """Makes files of a tool late."""
+    for item in Benchmark(bench).items:
+        if item.file in files:
+            wave = read_flac(bench / item.file)
+            wave = np.concatenate([np.zeros(samples, np.int16), wave])[: len(wave)]
+            sf.write((folder / item.file).with_suffix(".wav"), wave, 16000, "PCM_16")
+
+
+def test_a_late_file_is_found_in_every_condition(bench, tmp_path):
+    benchmark = Benchmark(bench)
+    of = {(i.noise_set, i.snr_db): i for i in benchmark.items}
+    files = {of[key].file for key in (("pink", 0), ("pink", 20), ("clipping 3", None))}
+    folder = tool(bench, tmp_path / "tool")
+    late_by(bench, folder, files)
+    found = Enhanced(benchmark, folder)
+    assert found.delay == 0 and found.own == dict.fromkeys(files, 400)
+    assert {*found.problems} == files
+    item = of["pink", 0]
+    assert (found.read(item)[:-400] == benchmark.noisy(item)[:-400]).all()
+
+
+def test_outputs_of_two_tools_are_told_where_only_the_noisiest_are_anothers(
+    bench, tmp_path, caplog
+):
+    folder = tool(bench, tmp_path / "tool")
+    late_by(bench, folder, {i.file for i in Benchmark(bench).items if i.snr_db == 0})
+    Enhanced(Benchmark(bench), folder)
+    assert "6 of 36 files have another delay" in caplog.text
+
+
+def test_another_recording_of_about_the_same_length_is_listed(bench, tmp_path):
+    folder, benchmark = tool(bench, tmp_path / "tool"), Benchmark(bench)
+    one, two = ((folder / i.file).with_suffix(".wav") for i in benchmark.items[:2])
+    one.write_bytes(two.read_bytes())
+    problems = Enhanced(benchmark, folder).problems
+    assert any("is it another one's" in said for said in problems[benchmark.items[0].file])
+
+
+def test_a_cut_flac_is_named(bench, tmp_path):
+    folder = tmp_path / "tool"
+    shutil.copytree(bench, folder)
+    path = folder / Benchmark(bench).items[-1].file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match=f"{path.name} cannot be read"):
+        Enhanced(Benchmark(bench), folder)
+
+
+def test_enhanced_files_are_scored_where_the_probes_know_no_such_labels(bench, tmp_path):
+    shutil.copytree(bench, tmp_path / "b")
+    text = (bench / "manifest.csv").read_text()
+    (tmp_path / "b" / "manifest.csv").write_text(text.replace(",happy,", ",proud,"))
+    note = json.loads((tmp_path / "b" / "benchmark.json").read_text())
+    note["emotions"]["happy"] = "proud"
+    (tmp_path / "b" / "benchmark.json").write_text(json.dumps(note))
+    folder = tool(bench, tmp_path / "tool")
+    options = ["--enhanced", str(folder), "--output_folder", str(tmp_path / "out"), "--n_jobs", "0"]
+    rows = score(["--benchmark", str(tmp_path / "b"), *options])
+    assert len(rows) == 6 and rows[1]["si_sdr"] is not None
+
+
 def wave_of(n, value=0.1):
     return np.full(n, value, dtype=np.float32)
 
@@ -195,6 +256,18 @@ def test_answers_of_another_classifier_are_scored(bench, tmp_path):
     assert all(row["uar"] == 0.5 for row in rows)
 
 
+def test_probabilities_count_where_a_table_also_names_the_answer(bench, tmp_path):
+    labels = Benchmark(bench).labels
+
+    def unsure(item):
+        return [item.file, item.label, *(0.7 if label == item.label else 0.1 for label in labels)]
+
+    table = answers(bench, tmp_path / "x.csv", ["file", "predicted", *labels], unsure)
+    score(["--benchmark", str(bench), "--predicted", str(table), f"--output_folder={tmp_path}"])
+    _, rows = read_predictions(tmp_path / "evaluation" / "predictions.jsonl")
+    assert all(max(row["probabilities"]) == 0.7 for row in rows)
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
@@ -223,16 +296,38 @@ def test_a_table_of_answers_that_cannot_be_used_is_named_with_its_line(
         ["--enhanced", "a", "--predicted", "b"],
         ["RUN", "--enhanced", "a"],
         ["--predicted", "a", "--seed", "3"],
+        ["--enhanced", "a", "--emotion_only", "yes"],
+        ["--enhanced", "a", "--n_jobs", "all"],
     ],
 )
 def test_options_that_do_not_go_together_are_refused(bench, arguments):
-    with pytest.raises(SettingsError, match="--enhanced"):
+    with pytest.raises(SettingsError, match="--enhanced|--emotion_only is yes|--n_jobs is all"):
         score(["--benchmark", str(bench), *arguments])
 
 
 def test_a_folder_that_is_no_benchmark_is_named(tmp_path):
     with pytest.raises(MeritError, match="manifest.csv is missing"):
         score(["--benchmark", str(tmp_path), "--predicted", "x.csv"])
+
+
+def test_a_damaged_manifest_is_named(bench, tmp_path):
+    shutil.copy(bench / "benchmark.json", tmp_path)
+    text = (bench / "manifest.csv").read_text()
+    (tmp_path / "manifest.csv").write_text(text.replace(",pink,20,", ",pink,loud,", 1))
+    with pytest.raises(MeritError, match="manifest.csv is damaged .*loud"):
+        score(["--benchmark", str(tmp_path), "--predicted", "x.csv"])
+
+
+def test_a_benchmark_is_known_by_its_samples(bench, tmp_path):
+    shutil.copy(bench / "benchmark.json", tmp_path)
+    text = (bench / "manifest.csv").read_text()
+    (tmp_path / "manifest.csv").write_text(text.replace(".wav,", ".flac,"))  # `source` alone
+    assert Benchmark(tmp_path).digest == Benchmark(bench).digest
+    one = Benchmark(bench).items[0].file
+    line = next(line for line in text.splitlines() if line.startswith(one))
+    other = line.replace(line.split(",")[2], "0" * 64)
+    (tmp_path / "manifest.csv").write_text(text.replace(line, other))
+    assert Benchmark(tmp_path).digest != Benchmark(bench).digest
 
 
 def test_probes_of_another_encoder_are_refused(tmp_path):

@@ -5,9 +5,12 @@ was interrupted goes on where it was; ``manifest.csv`` is written last. Built
 again, a whole benchmark makes what is missing.
 """
 
+import hashlib
+import io
 import json
+import re
 import shutil
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +21,19 @@ from speechbrain_merit.data.exact.distortions import DISTORTIONS
 from speechbrain_merit.data.exact.draws import Draws
 from speechbrain_merit.data.exact.filters import RATE
 from speechbrain_merit.data.exact.integers import fitted
-from speechbrain_merit.data.exact.mixing import mixed, piece
+from speechbrain_merit.data.exact.mixing import mixed, piece, without_gaps
 from speechbrain_merit.data.noisyemo.listing import utterances
 from speechbrain_merit.data.noisyemo.manifest import NAME, read_manifest, write_manifest
 from speechbrain_merit.data.noisyemo.published import SUFFIXES, read_published, sha256
 from speechbrain_merit.errors import AudioError, PreparationError
 from speechbrain_merit.evaluation.parallel import ordered_map
-from speechbrain_merit.writing import whole, write_text
+from speechbrain_merit.writing import write_bytes, write_text
 
 VERSION = 1  # raised with any change to a sample: old folders and hashes are of another test
 RECORDINGS = 4  # of each own kind of noise
 NOTE, PARTS = "benchmark.json", ".parts"
+RECENT = 64  # recordings of noise that a process holds: 30 s are 1 MB
+LEFT = re.compile(r"\.[0-9a-f]{32}\.part")  # what a killed process was writing
 
 
 def build(settings, out, jobs=-1, only=None):
@@ -71,6 +76,9 @@ def build(settings, out, jobs=-1, only=None):
         by_set.setdefault(row["condition"], []).append(row["file"])
     make = partial(_utterance_part, out=out, settings=settings, noise=by_set)
     rows += _all(ordered_map(make, wanted, jobs, title))
+    for path in out.rglob(".*.part"):
+        if LEFT.fullmatch(path.name):
+            path.unlink()
     write_manifest(out, rows)
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return out
@@ -78,10 +86,13 @@ def build(settings, out, jobs=-1, only=None):
 
 def noise_recordings(settings):
     """What noise is made of: triples (noise set, name, published file or None, its seconds)."""
+    from speechbrain_merit.audio.inspection import find_audio  # follows links, heeds no hidden file
+
     found = [(kind, str(i), None, None) for kind in settings.noises for i in range(RECORDINGS)]
     for name, said in settings.folders.items():
         folder = Path(said["folder"]).expanduser()
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        paths = find_audio(folder) if folder.is_dir() else []
+        paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
         if not paths:
             raise PreparationError(f"Noise set {name}: {folder} holds no recordings.")
         unique = {path.relative_to(folder).with_suffix("").as_posix() for path in paths}
@@ -109,7 +120,10 @@ def _claim(out, settings):
         )
     if not note.is_file() and out.is_dir() and any(out.iterdir()):
         raise PreparationError(f"{out} holds other files: give an empty --out.")
-    write_text(note, text)
+    try:
+        write_text(note, text)
+    except OSError as error:
+        raise PreparationError(f"--out {out} cannot be written: {error}") from error
     if (out / NAME).is_file():
         parts = {}
         for row in read_manifest(out):
@@ -136,13 +150,15 @@ def _kept(out, name, make):
 
 
 def _part(out, name):
-    return out / PARTS / f"{name.replace('/', '_')}.json"
+    # a digest: a/b and a_b are two names
+    return out / PARTS / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
 def write_flac(path, samples):
     """Writes int16 samples as FLAC, whole or not at all."""
-    with whole(path) as partial_path:
-        sf.write(partial_path, samples, RATE, "PCM_16", format="FLAC")
+    made = io.BytesIO()  # a full disk is an error of the system's, not one of libsndfile's
+    sf.write(made, samples, RATE, "PCM_16", format="FLAC")
+    write_bytes(path, made.getvalue())
 
 
 def read_flac(path):
@@ -170,11 +186,13 @@ def _noise_part(recording, out, voices):
     def make():
         row = {"file": file, "kind": "noise", "condition": kind}
         if path is None:
-            own = _voices(tuple(voices)) if kind == "babble" else ()
+            own = ()
+            if kind == "babble":
+                own, row["source_sha256"] = _voices(tuple(voices))
             samples = noises.recording(kind, int(name), own)
         else:
             samples, row["source_sha256"] = read_published(path, seconds)
-            row["source"] = name
+            row["source"], samples = name, without_gaps(samples)
         write_flac(out / file, samples)
         return [{**row, "sha256": sha256(samples), "samples": len(samples)}]
 
@@ -183,11 +201,16 @@ def _noise_part(recording, out, voices):
 
 @cache
 def _voices(paths):
-    """The validation utterances, which the recordings of babble share."""
-    return [read_published(path).samples for path in paths]
+    """The validation utterances, which the recordings of babble share, and what they are known by.
+
+    That is the SHA-256 of the digests of all of them, as published.
+    """
+    found = [read_published(path) for path in paths]
+    digest = hashlib.sha256("\n".join(one.sha256 for one in found).encode()).hexdigest()
+    return [one.samples for one in found], digest
 
 
-@cache
+@lru_cache(RECENT)
 def _noise(path):
     return read_flac(path)
 

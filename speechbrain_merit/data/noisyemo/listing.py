@@ -50,7 +50,10 @@ def utterances(settings):
             )
         twice = [name for name, n in Counter(row.id for row in rows).items() if n > 1]
         if twice:
-            raise PreparationError(f"{settings.corpus}: {twice[0]} is there twice: take one out.")
+            one, other, *_ = (row.path for row in rows if row.id == twice[0])
+            raise PreparationError(
+                f"{settings.corpus}: {twice[0]} is there twice, {one} and {other}: take one out."
+            )
     count = len(found["test"])
     if settings.utterances not in (None, count):
         raise PreparationError(
@@ -64,12 +67,15 @@ def _by_name(settings, folder):
     """Utterances by what their file names say."""
     if not folder.is_dir():
         raise PreparationError(f"--data_folder {folder} is no folder. {settings.source}")
+    from speechbrain_merit.audio.inspection import find_audio  # follows links, heeds no hidden file
+
     pattern = re.compile(settings.files)
     speakers = {split: {*map(str, getattr(settings, split))} for split in ("test", "valid")}
     found = {"test": [], "valid": []}
-    for path in sorted(folder.rglob("*")):
-        match = pattern.fullmatch(path.name)
-        if match is None or path.name.startswith(".") or match["id"] in settings.exclude:
+    for path in find_audio(folder):
+        # a copy in FLAC holds the samples that were published
+        match = pattern.fullmatch(re.sub(r"(?i)\.flac$", ".wav", path.name))
+        if match is None or match["id"] in settings.exclude:
             continue
         label = settings.emotions.get(match["emotion"])
         for split, rows in found.items():
@@ -99,7 +105,10 @@ def _by_recipe(settings):
     root = {"data_root": settings.data_folder}
     with tempfile.TemporaryDirectory() as save:
         manifests = {split: Path(save) / f"{split}.json" for split in ("train", "valid", "test")}
-        prepare_one(name, folder, settings.data_folder, manifests, hparams, ("valid", "test"))
+        try:
+            prepare_one(name, folder, settings.data_folder, manifests, hparams, ("valid", "test"))
+        except FileNotFoundError as error:
+            raise PreparationError(f"--data_folder {settings.data_folder}: {error}") from error
         rows = {s: load_manifest(manifests[s], None, root) for s in ("test", "valid")}
     return {
         split: [

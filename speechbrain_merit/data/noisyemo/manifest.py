@@ -11,7 +11,7 @@
 ``factor``        by which speech and noise were multiplied so that they fit into int16, × 2¹⁵
 ``noise``         file of the noise that was mixed in
 ``source``        the published file, below its folder
-``source_sha256`` of its samples as published
+``source_sha256`` of its samples as published; of babble, of those of all of its voices
 ================= ================================================================================
 """
 
@@ -53,7 +53,7 @@ def read_manifest(folder):
         )
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise PreparationError(f"{path} is no text: build the benchmark again.") from error
     if not rows or tuple(rows[0]) != COLUMNS or any(None in row.values() for row in rows):
         raise PreparationError(f"{path} is no manifest of NoisyEmo: build the benchmark again.")

@@ -1,6 +1,7 @@
 """Recordings as published: read without loss, and brought to 16 kHz int16 by whole numbers."""
 
 import hashlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,11 @@ from speechbrain_merit.errors import AudioError
 SUFFIXES = {".wav", ".flac", ".aif", ".aiff"}
 #: What is read to the last bit: the bits of a sample by libsndfile's name of it
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "PCM_S8": 8, "PCM_U8": 8}
+
+#: libsndfile's words for sound that a header announces and the file lacks; other fields of a header
+#: that it corrects, such as bytes a second, make no sample another.
+CUT = re.compile(r"^(?:data|\s*SSND)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+ENDLESS = 1 << 62  # libsndfile's number of samples where a header does not tell it
 
 
 class Published(NamedTuple):
@@ -53,9 +59,15 @@ def read_published(path, seconds=None):
                     f"{path} is {file.subtype}, not samples of whole numbers: it is no file as "
                     "published, or its corpus has no exact form."
                 )
-            if "(should be" in file.extra_info:  # libsndfile's word for a header that says more
+            cut = CUT.search(file.extra_info)
+            if cut is not None and int(cut[1]) > int(cut[2]):
                 raise AudioError(
                     f"{path} is cut: its header says more than is there. Copy it again."
+                )
+            if said >= ENDLESS:
+                raise AudioError(
+                    f"{path} does not say how long it is, as files from a pipe: it is no file as "
+                    "published. Fetch it again."
                 )
             count = said if seconds is None else min(said, seconds * rate)
             wave = file.read(count, dtype="int16" if bits <= 16 else "int32", always_2d=True)
@@ -69,6 +81,11 @@ def read_published(path, seconds=None):
         samples = resample(_mono(wave), rate)
     except ValueError as error:
         raise AudioError(f"{path}: {error}") from error
+    if not samples.any():
+        raise AudioError(
+            f"{path} is silent as one channel of 16 bits at {RATE} Hz: it is too quiet, or its "
+            "channels cancel each other. Fetch it again, or leave it out by `exclude` in the YAML."
+        )
     return Published(samples, sha256(wave, rate))
 
 

@@ -42,6 +42,11 @@ class Benchmark:
     folder : str or Path
         As ``noisyemo.py`` built it.
 
+    Attributes
+    ----------
+    digest : str
+        Of the samples of all that is heard: equal where two are the same test.
+
     Raises
     ------
     PreparationError
@@ -51,6 +56,8 @@ class Benchmark:
     def __init__(self, folder):
         self.folder = Path(folder)
         rows = [row for row in read_manifest(self.folder) if row["kind"] != "noise"]
+        heard = "".join(f"{row['file']} {row['sha256']}\n" for row in rows)
+        self.digest = hashlib.sha256(heard.encode()).hexdigest()
         note = self.folder / NOTE
         try:
             said = json.loads(note.read_text(encoding="utf-8"))
@@ -58,9 +65,12 @@ class Benchmark:
             self.labels = list(dict.fromkeys(said["emotions"].values()))
         except (OSError, ValueError, KeyError) as error:
             raise PreparationError(f"{note} cannot be read: build the benchmark again.") from error
-        text = (self.folder / NAME).read_bytes()
-        self.digest = hashlib.sha256(text).hexdigest()
-        self.items = sorted(map(_item, rows), key=self._order(said))
+        try:
+            self.items = sorted(map(_item, rows), key=self._order(said))
+        except ValueError as error:
+            raise PreparationError(
+                f"{self.folder / NAME} is damaged ({error}): build the benchmark again."
+            ) from error
 
     @property
     def name(self):

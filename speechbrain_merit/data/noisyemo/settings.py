@@ -12,6 +12,15 @@ from speechbrain_merit.errors import SettingsError
 
 SNRS = (-5, 0, 5, 10, 15, 20)
 NAME = re.compile(r"[a-z0-9_]+")  # of a noise set: it is a folder's name
+#: What a key holds, and how a message calls it.
+LISTS = ("valid", "test", "exclude", "noises", "snrs", "distortions")
+VALUES = {
+    **dict.fromkeys(("corpus", "files", "recipe", "source", "data_folder"), (str, "a text")),
+    **dict.fromkeys(LISTS, (list, "a list, such as [a, b]")),
+    **dict.fromkeys(("emotions", "folders"), (dict, "a mapping, such as {a: b}")),
+    "utterances": (int, "a number"),
+    "synthesised": (bool, "true or false"),
+}
 
 
 class Settings(NamedTuple):
@@ -80,12 +89,20 @@ def read_settings(path, data_folder=None, folders=None):
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict) or not {"corpus", "emotions"} <= {*found}:
+    if not isinstance(found, dict) or not (found.get("corpus") and found.get("emotions")):
         raise SettingsError(f"{path} names no corpus with its emotions: see ravdess.yaml.")
     unknown = sorted({*map(str, found)} - {*Settings._fields})
     if unknown:
         known = ", ".join(Settings._fields)
         raise SettingsError(f"{path} has {', '.join(unknown)}, which is none of {known}.")
+    found = {key: value for key, value in found.items() if value is not None}
+    for key, value in found.items():
+        kind, wanted = VALUES[key]
+        if not isinstance(value, kind):
+            raise SettingsError(f"{path}: {key} is {value!r}: give {wanted}.")
+    for name, said in found.get("folders", {}).items():
+        if not isinstance(said, dict) or type(said.get("seconds", 1)) is not int:
+            raise SettingsError(f"{path}: folders has {name}: {said!r}: give {{seconds: 30}}.")
     found = {key: tuple(v) if isinstance(v, list) else v for key, v in found.items()}
     found["emotions"] = {str(key): str(value) for key, value in found["emotions"].items()}
     if data_folder is not None:

@@ -3,6 +3,7 @@
 import lzma
 from pathlib import Path
 
+from speechbrain_merit.data.exact.noises import KINDS
 from speechbrain_merit.data.noisyemo.build import read_flac
 from speechbrain_merit.data.noisyemo.manifest import read_manifest
 from speechbrain_merit.data.noisyemo.published import sha256
@@ -11,13 +12,24 @@ from speechbrain_merit.evaluation.parallel import ordered_map
 from speechbrain_merit.writing import whole
 
 DIGITS = 16  # of a SHA-256 that are committed, of each file and its source
+FIRST = ("clean", "noise")  # inputs: what is made of another input differs too
 STEPS = {
-    "missing": "it is missing",
-    "damaged": "its samples are not those that were written: it was damaged or changed since",
-    "input": "input: the published file holds other samples, of another release or a copy of it",
+    "missing": "it is missing: give the command again that built it",
+    "damaged": "its samples are not those that were written: it was damaged or changed since. "
+    "Delete it, and give the command again that built it",
+    "input": "input: the published file holds other samples, of another release or a copy of it. "
+    "Fetch it again, and build into another --out",
+    "lacks": "input: the other one holds it, this one does not: a recording was missing here when "
+    "it was built. Complete the copy, and build into another --out",
+    "more": "input: the other one does not hold it: a recording was missing there, or is one too "
+    "many here",
+    "voices": "input: it is of all validation speakers' recordings, and one of these holds other "
+    "samples or is missing. Fetch them again, and build into another --out",
     "conversion": "conversion: the published file is the same, its 16 kHz samples are not",
     "noise": "input: the noise recording is another one",
     "mixing": "mixing: speech and noise are the same, what was made of them is not",
+    "babble": "mixing: the voices are the same, what was made of them is not",
+    "own": "mixing: it is made of nothing but draws, and came out otherwise",
 }
 
 
@@ -52,35 +64,43 @@ def verify(folder, expected, jobs=-1):
             return path.relative_to(folder).as_posix(), STEPS[found]
     wanted = read_hashes(expected)
     own = {row["file"]: (row["sha256"], row["source_sha256"]) for row in rows}
-    sets = {row["condition"] for row in rows}
-    common = {file: pair for file, pair in wanted.items() if _set(file) in sets | {"clean"}}
-    if not common or not {*own} & {*common}:
+    sets, theirs = ({_set(file) for file in files} for files in (own, wanted))
+    common = {file: pair for file, pair in wanted.items() if _set(file) in sets}
+    if not {*own} & {*common}:
         raise PreparationError(f"{expected} holds the hashes of none of the files in {folder}.")
-    missing = sorted({*common} - {*own})
-    if missing:
-        return missing[0], STEPS["missing"]
-    noise = {row["file"]: row["noise"] for row in rows}
-    clean = {row["file"]: f"clean/{row['utterance']}.flac" for row in rows if row["utterance"]}
-
-    def differs(file, part):
-        known = common.get(file)
-        return known is not None and own[file][part][:DIGITS] != known[part][:DIGITS]
-
-    # Inputs first: what is made of another input differs too, and the input is why.
-    order = ("clean", "noise")
-    for file in sorted(common, key=lambda f: (f.split("/")[0] not in order, f)):
-        if differs(file, 1):
-            return file, STEPS["noise" if file.startswith("noise/") else "input"]
-        if differs(file, 0):
-            if file.startswith(("clean/", "noise/")) and own[file][1]:
-                return file, STEPS["conversion"]
-            if file.startswith("noise/"):
-                return file, STEPS["mixing"].replace("speech and noise are", "the voices are")
-            for cause in (clean[file], noise[file]):
-                if cause and differs(cause, 0):
-                    return cause, STEPS["conversion"]
-            return file, STEPS["mixing"]
+    lacking = {*common} - {*own}
+    if lacking:
+        return min(lacking, key=_place), STEPS["lacks"]
+    more = {file for file in own if _set(file) in theirs} - {*common}
+    if more:
+        return min(more, key=_place), STEPS["more"]
+    for file in sorted(common, key=_place):
+        samples, source = (
+            "" not in (mine, other) and mine[:DIGITS] != other[:DIGITS]
+            for mine, other in zip(own[file], common[file])  # older ones have no source of babble
+        )
+        if samples or source:
+            return file, STEPS[_step(file, source)]
     return None, len(common)
+
+
+def _place(file):
+    """Where a file comes in the order of comparison."""
+    return file.split("/")[0] not in FIRST, file
+
+
+def _step(file, source):
+    """The step that made a file another one: the first of all that differ, by `_place`."""
+    kind = file.split("/")[0]
+    if kind not in FIRST:
+        return "mixing"
+    if kind == "clean":
+        return "input" if source else "conversion"
+    if _set(file) == "babble":
+        return "voices" if source else "babble"
+    if _set(file) in KINDS:
+        return "own"
+    return "noise" if source else "conversion"
 
 
 def _set(file):
@@ -114,7 +134,7 @@ def read_hashes(path):
         return {row["file"]: (row["sha256"], row["source_sha256"]) for row in rows}
     try:
         with lzma.open(path, "rt", encoding="utf-8") as file:
-            lines = [line.rstrip("\n").split(",") for line in file]
+            lines = [line.rstrip("\n").rsplit(",", 2) for line in file]
         return {name: (own, source) for name, own, source in lines}
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
         raise PreparationError(f"{path} holds no hashes: {error}") from error

@@ -1,5 +1,6 @@
 """A benchmark is built alike everywhere, goes on where it was, and tells what makes it another."""
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,30 @@ def test_more_bits_are_rounded_to_16_halves_upwards(tmp_path):
     assert read_published(tmp_path / "x.wav").samples[:3].tolist() == [1, 0, 3]
 
 
+def header_says(path, place, value):
+    """Writes a number of 32 bits into the header of a WAV."""
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+def test_fields_of_a_header_that_make_no_sample_another_do_not_matter(tmp_path):
+    wave = published(tmp_path / "x.wav", seed=1, rate=16000)
+    header_says(tmp_path / "x.wav", 4, (tmp_path / "x.wav").stat().st_size - 7)  # one too many
+    header_says(tmp_path / "x.wav", 28, 12345)  # bytes a second
+    assert (read_published(tmp_path / "x.wav").samples == wave[:, 0]).all()
+
+
+def test_a_flac_that_does_not_say_its_length_is_named(tmp_path):
+    sf.write(tmp_path / "x.flac", published(tmp_path / "x.wav", seed=1), RATE, "PCM_16")
+    content = bytearray((tmp_path / "x.flac").read_bytes())
+    content[21] &= 0xF0  # the number of samples has 36 bits
+    content[22:26] = bytes(4)
+    (tmp_path / "x.flac").write_bytes(content)
+    with pytest.raises(AudioError, match="x.flac does not say how long it is"):
+        read_published(tmp_path / "x.flac")
+
+
 def test_a_build_is_the_same_whoever_does_it_and_in_what_order(small, tmp_path):
     one = hashes(built(small, tmp_path / "one"))
     two = hashes(build(small, tmp_path / "two", jobs=2))
@@ -153,6 +178,61 @@ def test_an_interrupted_build_goes_on_and_ends_the_same(small, tmp_path, monkeyp
     built(small, tmp_path / "b")
     assert first.stat().st_mtime_ns == stamp and hashes(tmp_path / "b") == whole
     assert not list((tmp_path / "b").rglob("*.part")) and not (tmp_path / "b" / ".parts").exists()
+
+
+def test_what_a_killed_process_was_writing_is_gone_once_the_benchmark_is_whole(small, tmp_path):
+    left = tmp_path / "b" / "pink" / f".{'0a' * 16}.part"
+    built(small, tmp_path / "b")
+    left.write_bytes(b"fLaC")
+    built(small, tmp_path / "b")
+    assert not left.exists()
+
+
+def test_a_full_disk_names_the_file_that_it_cannot_hold(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="x.flac"):
+            building.write_flac(tmp_path / "x.flac", np.arange(9000, dtype=np.int16))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(small, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PreparationError, match="file cannot be written"):
+        built(small, tmp_path / "file")
+
+
+def test_recordings_whose_names_differ_by_a_folder_are_two(small, tmp_path):
+    folders = {"street": {"folder": str(tmp_path / "street"), "seconds": 1}}
+    for seed, name in enumerate(("day/1.wav", "day_1.wav")):
+        published(tmp_path / "street" / name, seed)
+    (tmp_path / "street" / "._day_1.wav").write_bytes(b"what macOS leaves")
+    folder = built(small._replace(folders=folders), tmp_path / "b")
+    rows = [row["file"] for row in read_manifest(folder) if row["kind"] == "noise"]
+    assert rows[-2:] == ["noise/street/day/1.flac", "noise/street/day_1.flac"]
+
+
+def test_digital_silence_within_noise_is_cut_out(small, tmp_path):
+    folders = {"clicks": {"folder": str(tmp_path / "clicks")}}
+    wave = published(tmp_path / "clicks" / "a.wav", seed=5, seconds=0.1, rate=16000)
+    filled = np.concatenate([wave, np.zeros((80000, 1), np.int16), wave[:800]])
+    sf.write(tmp_path / "clicks" / "a.wav", filled, 16000, "PCM_16")
+    building._noise.cache_clear()
+    folder = built(small._replace(folders=folders), tmp_path / "b")  # 5 s, next to all of it empty
+    building._noise.cache_clear()
+    found = read_flac(folder / "noise" / "clicks" / "a.flac")
+    assert (found == np.concatenate([wave, wave[:800]])[:, 0]).all()
+
+
+def test_linked_folders_of_a_corpus_are_followed(small, corpus, tmp_path):
+    (tmp_path / "links").mkdir()
+    for folder in corpus.iterdir():
+        (tmp_path / "links" / folder.name).symlink_to(folder)
+    linked = utterances(small._replace(data_folder=str(tmp_path / "links")))
+    assert [row.id for row in linked["test"]] == [row.id for row in utterances(small)["test"]]
 
 
 def test_a_whole_benchmark_built_again_makes_what_is_missing_alone(small, tmp_path, monkeypatch):
@@ -207,10 +287,32 @@ def test_a_file_that_is_gone_or_damaged_since_is_named(small, tmp_path, how):
 def test_another_release_is_named_as_the_input(small, corpus, tmp_path):
     one = built(small, tmp_path / "one")
     published(corpus / "t2" / "t2_glad.wav", seed=99)
-    assert verify(built(small, tmp_path / "two"), one, jobs=0) == (
-        "clean/t2_glad.flac",
-        "input: the published file holds other samples, of another release or a copy of it",
-    )
+    file, why = verify(built(small, tmp_path / "two"), one, jobs=0)
+    assert file == "clean/t2_glad.flac"
+    assert why.startswith("input: the published file holds other samples, of another release")
+
+
+@pytest.mark.parametrize("how", ["another", "missing"])
+def test_a_voice_of_the_babble_is_named_as_the_input(small, corpus, tmp_path, how):
+    one = built(small, tmp_path / "one")
+    if how == "another":
+        published(corpus / "v2" / "v2_glad.wav", seed=99)
+    else:
+        (corpus / "v2" / "v2_glad.wav").unlink()
+    building._voices.cache_clear()
+    file, why = verify(built(small, tmp_path / "two"), one, jobs=0)
+    building._voices.cache_clear()
+    assert file == "noise/babble/0.flac" and why.startswith("input: it is of all validation")
+
+
+def test_a_recording_that_one_of_two_lacks_is_named_by_both(small, corpus, tmp_path):
+    one = built(small, tmp_path / "one")
+    (corpus / "t1" / "t1_sad.wav").unlink()
+    two = built(small, tmp_path / "two")
+    file, why = verify(two, one, jobs=0)
+    assert file == "clean/t1_sad.flac" and why.startswith("input: the other one holds it")
+    file, why = verify(one, two, jobs=0)
+    assert file == "clean/t1_sad.flac" and why.startswith("input: the other one does not hold it")
 
 
 def test_a_copy_at_another_rate_is_named_as_the_input(small, corpus, tmp_path):
@@ -261,6 +363,8 @@ def test_other_noise_files_are_named(small, tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is cut: its header"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: sf.write(path, np.zeros(9000), RATE, "PCM_16"), "silent or empty"),
+        (lambda path: sf.write(path, [[0.5, -0.5]] * 9000, RATE, "PCM_16"), "silent as one chan"),
+        (lambda path: sf.write(path, np.full(9000, 1e-5), RATE, "PCM_24"), "silent as one chan"),
         (lambda path: sf.write(path, np.zeros(9000), RATE, "FLOAT"), "not samples of whole"),
         (lambda path: sf.write(path, np.ones(9000) / 2, 11025, "PCM_16"), "11025 Hz"),
     ],
@@ -278,7 +382,7 @@ def test_a_corpus_that_is_not_whole_is_named_with_its_numbers(small, corpus):
     with pytest.raises(PreparationError, match="3 test utterances of Small.*has 4"):
         utterances(small._replace(utterances=4))
     shutil.copytree(corpus / "t2", corpus / "copy" / "t2")
-    with pytest.raises(PreparationError, match="is there twice"):
+    with pytest.raises(PreparationError, match="is there twice, .*copy/t2.* and .*: take one out"):
         utterances(small)
     with pytest.raises(PreparationError, match="no folder"):
         utterances(small._replace(data_folder=str(corpus / "nowhere")))

@@ -4,7 +4,7 @@ import pytest
 
 from speechbrain_merit.data.noisyemo.listing import utterances
 from speechbrain_merit.data.noisyemo.settings import read_settings
-from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.errors import PreparationError, SettingsError
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ from speechbrain_merit.errors import SettingsError
         ("corpus: A\nemotions: {a: b}\nrecipe: A\ndistortions: [mp3]", "mp3, which is none"),
         ("corpus: A\nemotions: {a: b}\nrecipe: A\nfolders: {pink: {folder: x}}", "named pink"),
         ("corpus: [", "cannot be read"),
+        ("corpus: [A]\nemotions: {a: b}\nrecipe: A", "corpus is \\['A'\\]: give a text"),
+        ("corpus: A\nemotions: [a, b]\nrecipe: A", "emotions is .*give a mapping"),
+        ("corpus: A\nemotions: {a: b}\nfiles: 5", "files is 5: give a text"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\nsnrs: 5", "snrs is 5: give a list"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\ntest: 17", "test is 17: give a list"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\nutterances: all", "utterances .*a number"),
+        ("corpus: A\nemotions: {a: b}\nrecipe: A\nfolders: {street: /x}", "street: '/x': give"),
     ],
 )
 def test_a_yaml_that_cannot_be_is_refused_with_the_key(tmp_path, text, words):
@@ -61,7 +68,29 @@ def test_the_names_of_published_files_are_understood(name, repo_root, tmp_path):
     assert [(row.path.name, row.label) for row in found["valid"]] == [(examples[1], "sad")]
 
 
+def test_the_silent_file_that_crema_d_publishes_is_left_out(repo_root, tmp_path):
+    path = repo_root / "recipes" / "NoisyEmo" / "crema_d.yaml"
+    for name in ("1076_MTI_SAD_XX.wav", "1076_IEO_SAD_HI.wav", "1091_IEO_SAD_HI.wav"):
+        (tmp_path / name).touch()
+    found = utterances(read_settings(path, data_folder=str(tmp_path)))
+    assert [row.id for row in found["valid"]] == ["1076_IEO_SAD_HI"]
+
+
+def test_a_copy_in_flac_is_the_published_file(repo_root, tmp_path):
+    path = repo_root / "recipes" / "NoisyEmo" / "ravdess.yaml"
+    settings = read_settings(path, data_folder=str(tmp_path))._replace(utterances=None)
+    for name in ("03-01-04-01-02-01-21.flac", "03-01-04-02-01-02-17.wav"):
+        (tmp_path / name).touch()
+    found = utterances(settings)
+    assert [row.id for row in found["test"]] == ["03-01-04-01-02-01-21"]
+    (tmp_path / "03-01-04-01-02-01-21.wav").touch()
+    with pytest.raises(PreparationError, match="is there twice, .*flac and .*wav"):
+        utterances(settings)
+
+
 def test_iemocap_is_listed_by_its_recipe(repo_root):
     path = repo_root / "recipes" / "NoisyEmo" / "iemocap.yaml"
     settings = read_settings(path, data_folder="x")
     assert settings.recipe == "IEMOCAP" and settings.labels == ["angry", "sad", "happy", "neutral"]
+    with pytest.raises(PreparationError, match="--data_folder x: .*no folder x"):
+        utterances(settings)
