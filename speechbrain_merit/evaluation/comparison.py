@@ -16,6 +16,7 @@ How often the interval holds the truth, and p is small where nothing differs, is
 ``tests/evaluation/test_comparison.py``.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,8 @@ class Change(NamedTuple):
 
     ``relative`` is (a − b) / b, with its 95 % interval ``low`` to ``high`` and the ``p`` of no
     difference. None where it cannot be told: b is not above 0 in all resamples, or there are fewer
-    than three speakers; then ``reason`` says why. ``freedom``: degrees of freedom of the speakers.
+    than three speakers; then ``reason`` says why. ``freedom``: degrees of freedom of the speakers,
+    whose number is ``n_speakers``.
     """
 
     a: float
@@ -43,6 +45,7 @@ class Change(NamedTuple):
     p: float | None
     reason: str | None
     freedom: float
+    n_speakers: int = 0
 
 
 def f1_macro_cells(truth, predicted, n_classes):
@@ -149,6 +152,12 @@ class Draws:
         return sums
 
 
+@functools.lru_cache(maxsize=4)
+def draws_of(speakers):
+    """The :class:`Draws` of a tuple of speakers; most comparisons are on the same utterances."""
+    return Draws(speakers)
+
+
 def compare(a, b, score, draws, seed=0):
     """Compares two systems, each the mean over its seeds.
 
@@ -178,19 +187,20 @@ def compare(a, b, score, draws, seed=0):
     (0.25, True, 0.002)
     """
     whole_a, whole_b = (float(np.mean([score(c.sum(axis=0)) for c in s])) for s in (a, b))
+    of = draws.freedom, len(draws.sizes)
     if draws.freedom <= 1:
         few = f"{len(draws.sizes)} speakers do not tell how speakers differ"
-        return Change(whole_a, whole_b, *[None] * 4, few, draws.freedom)
+        return Change(whole_a, whole_b, *[None] * 4, few, *of)
     many_a, many_b = (np.mean([score(draws.weights @ c) for c in s], axis=0) for s in (a, b))
     p = permutation_p(a, b, score, draws, seed)
     if not (whole_b > 0 and (many_b > 0).all()):
         reason = "what it is relative to may be 0"
-        return Change(whole_a, whole_b, None, None, None, p, reason, draws.freedom)
+        return Change(whole_a, whole_b, None, None, None, p, reason, *of)
     relative = (whole_a - whole_b) / whole_b
     tail = 100 * (1 - LEVEL) / 2
     ends = np.percentile((many_a - many_b) / many_b, [tail, 100 - tail])
     low, high = relative + (ends - relative) * draws.widening()
-    return Change(whole_a, whole_b, relative, float(low), float(high), p, None, draws.freedom)
+    return Change(whole_a, whole_b, relative, float(low), float(high), p, None, *of)
 
 
 def permutation_p(a, b, score, draws, seed=0):
@@ -204,14 +214,27 @@ def permutation_p(a, b, score, draws, seed=0):
         changed[0] = 0  # the one that was observed is one of them
     changed = changed.astype(float)
 
+    if len(sums[0]) != len(sums[1]):  # each seed of one with each of the other
+        pairs = np.indices([len(system) for system in sums]).reshape(2, -1)
+        sums = [system[seeds] for system, seeds in zip(sums, pairs)]
+
     def scores(kept, given):  # of a system that keeps these speakers and is given those
         unchanged = np.einsum("ps,jsk->jpk", 1 - changed, kept)
-        if len(kept) == len(given):
-            return score(unchanged + np.einsum("ps,jsk->jpk", changed, given)).mean(axis=0)
-        return score(unchanged + np.einsum("ps,sk->pk", changed, given.mean(axis=0))).mean(axis=0)
+        return score(unchanged + np.einsum("ps,jsk->jpk", changed, given)).mean(axis=0)
 
     differences = np.abs(scores(*sums) - scores(*sums[::-1]))
     return float(np.mean(differences >= differences[0] - 1e-12))
+
+
+def least_p(n_speakers):
+    """The least p that `permutation_p` can give: of so many speakers, all show the difference.
+
+    Example
+    -------
+    >>> least_p(6)
+    0.03125
+    """
+    return 2 / 2**n_speakers if 2**n_speakers <= ALL else 1 / ALL
 
 
 def holm(values):

@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 
-from speechbrain_merit.errors import MeritError, SettingsError
+from speechbrain_merit.errors import SettingsError, ends_in_a_line
 from speechbrain_merit.experiments.plan import read_plan
 from speechbrain_merit.experiments.schedule import Places, make
 from speechbrain_merit.experiments.summary import summarise
@@ -12,11 +12,8 @@ from speechbrain_merit.experiments.summary import summarise
 
 def main(arguments=None):
     """Runs a command line; what a user can mend ends it in one line, a run that failed in 1."""
-    try:
+    with ends_in_a_line("experiments.py"):
         sys.exit(run(arguments))
-    except MeritError as error:
-        print(f"experiments.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
 
 
 def run(arguments=None):

@@ -9,6 +9,7 @@ from speechbrain_merit.experiments.results import METRICS
 #: Told apart by colour-blind readers too, with the markers (M. Okabe and K. Ito, 2008).
 COLOURS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#999999")
 MARKERS = "osDv^<>P"
+LINES = ("-", "--", ":")  # the second and the third eight
 GRID = "#dddddd"
 
 
@@ -88,6 +89,10 @@ def empty(title, below):
 
 
 def style(index):
-    """Colour and marker of a line."""
+    """Colour, marker and strokes of a line: those of 24 all differ."""
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-    return {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.4}
+    strokes = LINES[index // len(COLOURS) % len(LINES)]
+    return {
+        **{"color": colour, "marker": marker, "linestyle": strokes},
+        **{"markersize": 4, "linewidth": 1.4},
+    }

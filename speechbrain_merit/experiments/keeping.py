@@ -12,13 +12,15 @@ from pathlib import Path
 import yaml
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_merit.errors import PredictionsError, SettingsError
+from speechbrain_merit.data.corpora import find_corpora
+from speechbrain_merit.data.corpus_yaml import read_corpus_yaml
+from speechbrain_merit.errors import PredictionsError, PreparationError, SettingsError
 from speechbrain_merit.evaluation.predictions import (
     find_predictions,
     read_predictions,
     write_predictions,
 )
-from speechbrain_merit.experiments.plan import ROOT
+from speechbrain_merit.experiments.plan import ROOT, resolve
 from speechbrain_merit.experiments.results import KEPT
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.settings import plain_values
@@ -33,39 +35,79 @@ SCORE_DIGITS, SHARE_DIGITS = 3, 4
 HOW = ("n_jobs", "num_workers", "precision", "ckpt_interval_minutes")
 
 
-def asked(run):
-    """What ``run.yaml`` says: the run's own keys, and the plain values of its system's YAML."""
+def asked(run, plan):
+    """What ``run.yaml`` says: the run's own keys, and the plain values of its system's YAML.
+
+    ``parts`` says the same of the runs that it needs.
+    """
     values = {k: v for k, v in plain_values(ROOT / run.hparams).items() if v is not None}
     of = {"system": run.system, "corpus": run.corpus, "fold": run.fold, "seed": run.seed}
-    return {**of, "hparams": run.hparams, "keys": run.keys, "values": values}
+    parts = {system: asked(plan.runs[name], plan) for system, name in run.needs.items()}
+    return {**of, "hparams": run.hparams, "keys": run.keys, "values": values, "parts": parts}
 
 
-def check_kept(folder, run):
-    """Raises :class:`SettingsError` where a folder's run was asked for otherwise than now.
+def check_kept(places, run, plan):
+    """Raises :class:`SettingsError` where a run that is kept was asked for otherwise than now.
 
     A key that one of the two does not have is no difference: the package has grown since.
     """
+    folder = places.kept(run.name)
     path = folder / ASKED
     if not path.is_file():
         return
-    then, now = yaml.safe_load(path.read_text(encoding="utf-8")), asked(run)
-    if not isinstance(then, dict) or {*now} - {*then}:
+    try:
+        then = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        then = None
+    now = asked(run, plan)
+    if not is_whole(then, now):
         raise SettingsError(f"{path} is broken: delete {folder} to make the run again.")
     own = [k for k in ("system", "corpus", "fold", "seed", "hparams") if then[k] != now[k]]
     if own:
         raise SettingsError(f"{folder} holds another run: it differs in {', '.join(own)}.")
-    changed = [
-        k for k in {*then["keys"], *now["keys"]} if then["keys"].get(k) != now["keys"].get(k)
-    ]
-    laid_over = {*then["keys"], *now["keys"]}
-    both = ({*then["values"]} & {*now["values"]}) - laid_over
-    changed += [k for k in both if then["values"][k] != now["values"][k]]
-    changed = sorted({*changed} - {*HOW})
+    changed = sorted({*changes(then, now), *changes_of_corpus(folder, run, plan)} - {*HOW})
     if changed:
         raise SettingsError(
             f"{folder} was made with another {', '.join(changed)}, and its predictions are of "
-            "that. Give the experiment another name, or delete the folder to make the run again."
+            f"that. Give the experiment another name, or delete the folder, and "
+            f"{places.results / run.name}, to make the run again."
         )
+
+
+def is_whole(then, now):
+    """Whether what a ``run.yaml`` holds is what `asked` makes; older ones have no ``parts``."""
+    if not isinstance(then, dict) or {*now} - {*then} - {"parts"}:
+        return False
+    mappings = [then["keys"], then["values"], then.get("parts") or {}]
+    mappings += (then.get("parts") or {}).values() if isinstance(mappings[-1], dict) else []
+    return all(isinstance(mapping, dict) for mapping in mappings)
+
+
+def changes(then, now):
+    """The names of the keys in which two answers of `asked` differ, those of parts with them."""
+    laid_over = {*then["keys"], *now["keys"]}
+    found = [k for k in laid_over if then["keys"].get(k) != now["keys"].get(k)]
+    both = ({*then["values"]} & {*now["values"]}) - laid_over
+    found += [k for k in both if then["values"][k] != now["values"][k]]
+    parts = then.get("parts") or {}
+    for part in {*parts} & {*now["parts"]}:
+        own = {*changes(parts[part], now["parts"][part])} - {*HOW}
+        found += [f"{key} of {part}" for key in own]
+    return found
+
+
+def changes_of_corpus(folder, run, plan):
+    """The keys that ``corpus.yaml`` gives another value by now than the run was made with."""
+    corpus = resolve(run.keys.get("corpus", ""), {"shared": plan.shared})
+    try:
+        first = next(iter(find_corpora(corpus).values()))
+        settings, then = read_corpus_yaml(first)[0], plain_values(folder / HYPERPARAMS)
+    except (PreparationError, OSError, yaml.YAMLError):  # neither is needed to make tables
+        return []
+    if (ROOT / run.hparams).resolve().parent == first / "hparams":  # which says all of it
+        return []
+    settings = {k: v for k, v in settings.items() if k not in ("data_folder", *run.keys)}
+    return [k for k, v in settings.items() if k in then and then[k] != v]
 
 
 def is_finished(folder):
@@ -108,7 +150,8 @@ def keep(results, folder, run, plan):
     summary["command"] = f"python experiments.py {plan.file.name}"
     header = {**header, "summary": summary}
     write_predictions(folder / KEPT, header, map(shortened, rows))
-    write_text(folder / ASKED, yaml.safe_dump(asked(run), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(asked(run, plan), sort_keys=False, allow_unicode=True)
+    write_text(folder / ASKED, text)
 
 
 class Anywhere:

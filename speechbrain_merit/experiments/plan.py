@@ -11,14 +11,15 @@ import yaml
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.text_keys import Numbers
 from speechbrain_merit.errors import SettingsError
-from speechbrain_merit.experiments.results import METRICS
+from speechbrain_merit.experiments.results import EXPERTS, METRICS
 
 ROOT = RECIPES.parent
 KEYS = ("name", "shared", "keys", "corpora", "systems", "runs", "tables")
-TABLE_KEYS = ("title", "systems", "baselines", "corpus", "metrics", "conditions", "claims")
-TABLE_KEYS += ("folds", "goals")
+NEEDED_IN_TABLES = ("title", "systems", "corpus", "metrics", "conditions")
+TABLE_KEYS = (*NEEDED_IN_TABLES, "baselines", "claims", "folds", "goals")
+FOLDS = ("all", "fixed")  # of a table
 GOAL_KEYS = ("system", "baseline", "metric", "condition", "change")
-REFERENCE = re.compile(r"<(\w+)>")
+REFERENCE = re.compile(r"<([\w.-]+)>")
 
 
 class Run(NamedTuple):
@@ -86,6 +87,8 @@ def read_plan(path, shared=None):
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=Numbers)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} cannot be read: save it in UTF-8.") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
@@ -95,7 +98,15 @@ def read_plan(path, shared=None):
     if missing:
         raise SettingsError(f"{path} lacks {', '.join(missing)}.")
     name = str(content["name"])
-    if not re.fullmatch(r"[\w.-]+", name):
+    for key in ("keys", "corpora", "systems"):
+        mapping(path, key, content.get(key))
+    for key in ("corpora", "systems"):
+        for each, own in content[key].items():
+            mapping(path, f"{key}: {each}", own)
+    for key in ("runs", "tables"):
+        if not all(isinstance(entry, dict) for entry in a_list(path, key, content.get(key))):
+            raise SettingsError(f"{path}: {key} is a list of entries of `key: value`.")
+    if not re.fullmatch(r"\w[\w.-]*", name):
         raise SettingsError(f"{path}: name {name!r} becomes a folder: letters, digits and _ . -")
     runs = {}
     for block in content["runs"]:
@@ -110,6 +121,10 @@ def read_plan(path, shared=None):
                 f"{path}: {run.name} needs {', '.join(lacking)}, which runs does not list."
             )
     tables = [checked_table(path, table, content) for table in content.get("tables") or []]
+    titles = [str(table["title"]) for table in tables] + [EXPERTS]
+    twice = next((title for title in titles if titles.count(title) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"{path}: two tables have the title {twice!r}: give one another.")
     place = shared or content.get("shared") or "."
     refuse_circles(runs)
     return Plan(path, name, str(place), runs, tables, list(content["systems"]))
@@ -118,6 +133,12 @@ def read_plan(path, shared=None):
 def product(path, content, block):
     """The runs of one entry of ``runs``."""
     known(path, "key of runs", block, ("systems", "corpora", "folds", "seeds"))
+    for axis in block:
+        a_list(path, f"{axis} of runs", block[axis])
+    for axis in ("seeds", "folds"):
+        for number in block.get(axis) or []:
+            if type(number) is not int and not (number is None and axis == "folds"):
+                raise SettingsError(f"{path}: {axis} of runs are whole numbers, not {number!r}.")
     for axis in ("systems", "seeds"):
         if not block.get(axis):
             raise SettingsError(f"{path}: an entry of runs has no {axis}.")
@@ -127,7 +148,7 @@ def product(path, content, block):
     # systems innermost: what is to be compared is there early, whenever time is up
     axes = corpora, block["seeds"], block.get("folds") or [None], block["systems"]
     for corpus, seed, fold, system in itertools.product(*axes):
-        keys = {**(content.get("keys") or {}), **content["corpora"][corpus]}
+        keys = {**(content.get("keys") or {}), **(content["corpora"][corpus] or {})}
         keys |= content["systems"][system] or {}
         keys |= {"seed": seed} | ({} if fold is None else {"fold": fold})
         hparams = keys.pop("hparams", None)
@@ -184,6 +205,14 @@ def refuse_circles(runs):
 def checked_table(path, table, content):
     """An entry of ``tables``, its names known."""
     known(path, "key of tables", table, TABLE_KEYS)
+    lacking = [key for key in NEEDED_IN_TABLES if not table.get(key)]
+    if lacking:
+        raise SettingsError(f"{path}: an entry of tables lacks {', '.join(lacking)}: {table}.")
+    for key in ("systems", "baselines", "metrics", "conditions", "claims", "goals"):
+        a_list(path, f"{key} of tables", table.get(key))
+    known(path, "value of folds of tables", [table.get("folds", "all")], FOLDS)
+    for condition in [*table["conditions"], *(table.get("claims") or [])]:
+        check_condition(path, condition)
     known(path, "system", table["systems"] + (table.get("baselines") or []), content["systems"])
     known(path, "corpus", [table["corpus"]], content["corpora"])
     known(path, "metric", table["metrics"], METRICS)
@@ -194,7 +223,35 @@ def checked_table(path, table, content):
             raise SettingsError(f"{path}: a goal lacks {', '.join(lacking)}: {goal}.")
         known(path, "system", [goal["system"], goal["baseline"]], table["systems"])
         known(path, "metric", [goal["metric"]], METRICS)
+        check_condition(path, goal["condition"])
+        if isinstance(goal["change"], bool) or not isinstance(goal["change"], int | float):
+            raise SettingsError(f"{path}: change of a goal is {goal['change']!r}: give a number.")
     return table
+
+
+def a_list(path, what, value):
+    """A list, empty where it is left out; :class:`SettingsError` for anything else."""
+    if not isinstance(value, list | None):
+        raise SettingsError(f"{path}: {what} is {value!r}: give a list, as [{value}].")
+    return value or []
+
+
+def mapping(path, what, value):
+    """Raises :class:`SettingsError` for what is neither left out nor a mapping."""
+    if not isinstance(value, dict | None):
+        raise SettingsError(f"{path}: {what} is {value!r}: give lines `key: value`.")
+
+
+def check_condition(path, condition):
+    """Raises :class:`SettingsError` for what is neither ``clean`` nor [noise set, SNR]."""
+    if condition == "clean":
+        return
+    pair = condition if isinstance(condition, list) and len(condition) == 2 else [None, None]
+    number = isinstance(pair[1], int | float) and not isinstance(pair[1], bool)
+    if not (isinstance(pair[0], str) and number):
+        raise SettingsError(
+            f"{path}: a condition is {condition!r}: give clean, or [noise set, SNR in dB]."
+        )
 
 
 def known(path, what, names, among):

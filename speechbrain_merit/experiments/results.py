@@ -7,8 +7,10 @@ import numpy as np
 from speechbrain_merit.errors import PredictionsError
 from speechbrain_merit.evaluation import comparison
 from speechbrain_merit.evaluation.predictions import read_predictions
+from speechbrain_merit.experiments.expert_use import use_of
 
 KEPT = "predictions.jsonl.xz"  # in the folder that keeps a run
+EXPERTS = "Use of the experts"  # the title of a table that no plan asks for
 
 
 class Metric(NamedTuple):
@@ -71,6 +73,8 @@ class Results:
         One of its ``tables``.
     folder : callable
         From a run's name to the folder that keeps it.
+    changed : collection of str
+        Runs that were asked for otherwise than the plan does by now.
 
     Attributes
     ----------
@@ -81,12 +85,17 @@ class Results:
         Runs of the table that are not there.
     problems : dict
         Run → what is wrong with its predictions.
+    changed : list of str
+        Those of ``changed`` that are in it.
+    uses : dict
+        Run → the `Use` of each of its rows; without experts, none.
     """
 
-    def __init__(self, plan, table, folder):
-        wanted = {*table["systems"], *table.get("baselines", ())}
+    def __init__(self, plan, table, folder, changed=()):
+        wanted = {*table["systems"], *(table.get("baselines") or ())}
         folds = table.get("folds", "all")
         self.systems, self.missing, self.problems, self.labels = {}, [], {}, None
+        self.changed, self.uses = [], {}
         for name, run in plan.runs.items():
             if run.system not in wanted or run.corpus != table["corpus"]:
                 continue
@@ -97,6 +106,7 @@ class Results:
                 continue
             try:
                 self.add(run, folder(name) / KEPT)
+                self.changed += [name] * (name in changed)
             except PredictionsError as error:
                 self.problems[name] = str(error)
 
@@ -105,19 +115,28 @@ class Results:
         header, rows = read_predictions(path)
         if self.labels not in (None, header["labels"]):
             raise PredictionsError(f"{path} has other labels than the runs before it.")
-        self.labels = header["labels"]
-        found = {}
+        found, uses = {}, []
         for row in rows:
+            if header["n_experts"] is not None:
+                uses.append(use_of(row))
             condition = row["noise_set"], row["snr_db"]
             found.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])
-        seeds = self.systems.setdefault(run.system, {})
-        conditions = seeds.setdefault(run.seed, {})
+        conditions = self.systems.get(run.system, {}).get(run.seed, {})
         for condition, utterances in found.items():
-            known = conditions.setdefault(condition, {})
-            twice = {*known} & {*utterances}
+            twice = {*conditions.get(condition, {})} & {*utterances}
             if twice:
                 raise PredictionsError(f"{path}: {min(twice)} was tested in another fold too.")
-            known |= utterances
+        self.labels, self.uses[run.name] = header["labels"], uses
+        conditions = self.systems.setdefault(run.system, {}).setdefault(run.seed, {})
+        for condition, utterances in found.items():
+            conditions.setdefault(condition, {}).update(utterances)
+
+    def n_speakers(self, system):
+        """How many speakers each seed of a system has tested: fewer while folds are missing."""
+        return min(
+            len({one.speaker for utterances in conditions.values() for one in utterances.values()})
+            for conditions in self.systems.get(system, {None: {}}).values()
+        )
 
     def seeds(self, system, condition, metric):
         """Utterance → :class:`Heard` of each seed, of those that have a metric's values."""
@@ -159,7 +178,7 @@ class Results:
         names = sorted(set.intersection(*map(set, ours + theirs)))
         if not names:
             return None
-        draws = comparison.Draws([ours[0][name].speaker for name in names])
+        draws = comparison.draws_of(tuple(ours[0][name].speaker for name in names))
         a, b = ([self.cells(u, names, metric) for u in side] for side in (ours, theirs))
         return comparison.compare(a, b, SCORES[metric], draws)
 

@@ -9,9 +9,15 @@ from pathlib import Path
 import torch
 import yaml
 
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.parallel import processes
 from speechbrain_merit.experiments.keeping import check_kept, is_finished, keep
 from speechbrain_merit.experiments.plan import ROOT, resolve
+
+try:
+    import fcntl
+except ImportError:  # of Windows there is none
+    fcntl = None
 
 LOG_LINES = 3  # of a run that failed, in what is said about it
 
@@ -49,20 +55,29 @@ def make(plan, names, jobs=None):
     Returns
     -------
     dict
-        Run → why it could not be made; empty where all are there.
+        Run → why it could not be made, or is not what is asked for by now; empty where all are
+        there.
     """
-    places, gpus = Places(plan), torch.cuda.device_count()
+    places, failed, running = Places(plan), {}, {}
+    jobs = max(1, torch.cuda.device_count()) if jobs is None else jobs
+    if jobs < 1:
+        raise SettingsError(f"--jobs is {jobs}: give a number of runs, 1 or more.")
     for name in names:
-        check_kept(places.kept(name), plan.runs[name])
+        try:
+            check_kept(places, plan.runs[name], plan)
+        except SettingsError as error:  # the finished run stays, and the others go on
+            failed[name] = str(error)
     finished = {name for name in plan.runs if is_finished(places.kept(name))}
-    waiting = [name for name in names if name not in finished]
+    waiting = {name for name in names if name not in finished and name not in failed}
+    trained = {n for n in plan.runs if (places.results / n / "pretrained").is_dir()} - waiting
     # of what is finished, the network may be gone, and is trained again where it is needed
-    parts = {need for name in waiting for need in plan.runs[name].needs.values()}
-    trained = {name for name in parts if (places.results / name / "pretrained").is_dir()}
-    waiting = [n for n in plan.runs if n in {*waiting, *(parts - trained)}]
+    sought = list(waiting)
+    while sought:
+        needs = {*plan.runs[sought.pop()].needs.values()} - waiting - trained - {*failed}
+        waiting |= needs
+        sought += needs
+    waiting = [name for name in plan.runs if name in waiting]
     print(f"{plan.name}: {len(waiting)} of {len(names)} runs are to be made.", flush=True)
-    failed, running = {}, {}
-    jobs = jobs or max(1, gpus)
     free = list(range(jobs))
     with ThreadPoolExecutor(len(free)) as pool:
         while waiting or running:
@@ -83,7 +98,10 @@ def make(plan, names, jobs=None):
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name, slot = running.pop(future)
                 free.append(slot)
-                problem = future.result()
+                try:
+                    problem = future.result()
+                except OSError as error:  # the folder or the log cannot be written
+                    problem = str(error)
                 if problem is None:
                     trained.add(name)
                 else:
@@ -110,13 +128,15 @@ def train(plan, name, places, slot=0, jobs=1, again=False):
     command = command_of(plan, run, results) + (["--skip_test", "True"] if again else [])
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if torch.cuda.is_available():
-        environment["CUDA_VISIBLE_DEVICES"] = str(slot)
+        environment["CUDA_VISIBLE_DEVICES"] = gpu(slot)
     elif jobs > 1:
         environment.setdefault("OMP_NUM_THREADS", str(max(1, processes(-1) // jobs)))
     results.mkdir(parents=True, exist_ok=True)
     log = results.parent / f"{name}.log"
-    print(f"{name} starts: {log}", flush=True)
     with open(log, "a", encoding="utf-8") as file:
+        if not locked(file):
+            return f"another process is making it: {log}"
+        print(f"{name} starts: {log}", flush=True)
         ended = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
     if ended.returncode != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").split("\n")
@@ -128,6 +148,24 @@ def train(plan, name, places, slot=0, jobs=1, again=False):
             return f"its results cannot be kept: {error}"
     print(f"{name} is finished", flush=True)
     return None
+
+
+def locked(file):
+    """Takes a run's log for this process and the training that writes it, until both are over."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def gpu(slot):
+    """The GPU of a slot, of those that this process may use: a cluster may have given some."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    mine = given.split(",") if given else list(map(str, range(torch.cuda.device_count())))
+    return mine[slot % len(mine)].strip()
 
 
 def command_of(plan, run, results):

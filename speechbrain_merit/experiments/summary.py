@@ -6,17 +6,25 @@ import io
 import re
 from pathlib import Path
 
+from speechbrain_merit.errors import PredictionsError, SettingsError
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.experiments.expert_use import read_use, table_of_use
 from speechbrain_merit.experiments.figures import against_snr, gradient_cosines
-from speechbrain_merit.experiments.results import KEPT, METRICS, Results
-from speechbrain_merit.experiments.tables import all_tables, markdown, number, put
+from speechbrain_merit.experiments.keeping import check_kept
+from speechbrain_merit.experiments.results import EXPERTS, KEPT, METRICS, Results
+from speechbrain_merit.experiments.tables import (
+    all_tables,
+    markdown,
+    named,
+    never_heard,
+    number,
+    put,
+)
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.writing import write_bytes, write_text
 
 DPI = 110
 DOCUMENT = Path("RESULTS.md")  # where the command is called, as experiments/ is
-EXPERTS = "Use of the experts"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; }}
@@ -48,11 +56,23 @@ def summarise(plan, places, document=DOCUMENT):
         What is missing or broken, a line each.
     """
     texts, pictures, wanting, broken = {}, {}, [], set()
+    changed, known = {}, {}
+    for name, run in plan.runs.items():
+        try:
+            check_kept(places, run, plan)
+        except SettingsError as error:
+            changed[name] = str(error)
+    wanting += changed.values()
     for table in plan.tables:
-        results = Results(plan, table, places.kept)
+        results = Results(plan, table, places.kept, changed)
         wanting += [f"{name} is not there yet" for name in results.missing]
         wanting += [f"{name}: {problem}" for name, problem in results.problems.items()]
+        wanting += [
+            f"{table['title']}: no run that is there was scored under {named(condition)}"
+            for condition in never_heard(results, table)
+        ]
         broken |= {*results.problems}
+        known |= results.uses
         texts[table["title"]] = all_tables(results, table) or "No run is finished yet.\n"
         systems = list(dict.fromkeys([*table["systems"], *(table.get("baselines") or [])]))
         noise_sets = dict.fromkeys(c[0] for c in table["conditions"] if c != "clean")
@@ -60,14 +80,23 @@ def summarise(plan, places, document=DOCUMENT):
             for noise_set in noise_sets:
                 name = slug(f"{table['title']} {metric} {noise_set}")
                 pictures[name] = against_snr(results, systems, metric, noise_set)
-    finished = [n for n in plan.runs if (places.kept(n) / KEPT).is_file() and n not in broken]
-    curves = {}
+    there = [n for n in plan.runs if (places.kept(n) / KEPT).is_file() and n not in broken]
+    finished, uses, curves = [], {}, {}
+    for name in there:
+        try:
+            found = known[name] if name in known else read_use(places.kept(name) / KEPT)
+        except PredictionsError as error:  # of a run that is in no table
+            wanting.append(f"{name}: {error}")
+            continue
+        finished.append(name)
+        if found:
+            uses.setdefault(plan.runs[name].system, []).append(found)
     for name in finished:
         curves.setdefault(plan.runs[name].system, []).append(
             read_curves(places.kept(name) / TRAIN_LOG)
         )
     pictures["gradient_cosine"] = gradient_cosines(curves)
-    texts[EXPERTS] = experts_text(plan, places, finished)
+    texts[EXPERTS] = experts_text(uses)
     write_text(places.folder / "tables.md", "\n".join(f"## {t}\n\n{x}" for t, x in texts.items()))
     images = {}
     for name, figure in pictures.items():
@@ -81,17 +110,15 @@ def summarise(plan, places, document=DOCUMENT):
     return list(dict.fromkeys(wanting))
 
 
-def experts_text(plan, places, finished):
-    """A table: system × factor, its effect on the use of the experts, and p by permutation."""
-    uses = {}
-    for name in finished:
-        found = read_use(places.kept(name) / KEPT)
-        if found:
-            uses.setdefault(plan.runs[name].system, []).extend(found)
+def experts_text(uses):
+    """A table: system × factor, its effect on the use of the experts, and p by permutation.
+
+    ``uses``: system → the `Use` of each of its runs.
+    """
     rows = [
         [system, factor, number(effect, 3), number(p, 3)]
-        for system, found in uses.items()
-        for factor, (effect, p) in table_of_use(found).items()
+        for system, runs in uses.items()
+        for factor, (effect, p) in table_of_use(runs).items()
     ]
     if not rows:
         return "No finished run has experts.\n"

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from speechbrain_merit.errors import SettingsError
-from speechbrain_merit.evaluation.comparison import LEVEL, holm
+from speechbrain_merit.evaluation.comparison import LEVEL, holm, least_p
 from speechbrain_merit.experiments.results import METRICS
 from speechbrain_merit.writing import write_text
 
@@ -51,16 +51,36 @@ def markdown(header, rows):
 
 def conditions_of(table):
     """The conditions of a table: pairs of noise set and SNR; ``clean`` is (None, None)."""
-    return [(None, None) if c == "clean" else tuple(c) for c in table["conditions"]]
+    return [as_pair(condition) for condition in table["conditions"]]
+
+
+def as_pair(condition):
+    """Noise set and SNR of a condition of a plan; of ``clean`` (None, None)."""
+    return (None, None) if condition == "clean" else tuple(condition)
+
+
+def never_heard(results, table):
+    """The conditions that a table names and no finished run was scored under."""
+    named_ones = [*table["conditions"], *(table.get("claims") or [])]
+    named_ones += [goal["condition"] for goal in table.get("goals") or []]
+    heard = {c for seeds in results.systems.values() for s in seeds.values() for c in s}
+    pairs = dict.fromkeys(map(as_pair, named_ones))
+    return [pair for pair in pairs if heard and pair not in heard]
 
 
 def scores_table(results, table, metric):
-    """Systems against conditions: the mean over the seeds ± their standard deviation."""
+    """Systems against conditions: the mean over the seeds ± their standard deviation.
+
+    A system that was tested on fewer speakers than others, since folds are missing, says so.
+    """
     rows, conditions = [], conditions_of(table)
+    tested = {system: results.n_speakers(system) for system in table["systems"]}
+    most = max(tested.values())
     for system in table["systems"]:
         cells = [results.scores(system, condition, metric) for condition in conditions]
         if any(cells):
-            rows.append([system, *(mean_and_deviation(c, metric) for c in cells)])
+            few = f" ({tested[system]} of {most} speakers)" if tested[system] < most else ""
+            rows.append([system + few, *(mean_and_deviation(c, metric) for c in cells)])
     if not rows:
         return ""
     return markdown([METRICS[metric].title, *map(named, conditions)], rows)
@@ -89,7 +109,7 @@ def comparisons_table(results, table):
     design would find.
     """
     found = []
-    for condition in [tuple(c) for c in table.get("claims") or []]:
+    for condition in map(as_pair, table.get("claims") or []):
         for metric in table["metrics"]:
             for baseline in table.get("baselines") or []:
                 for system in table["systems"]:
@@ -100,9 +120,12 @@ def comparisons_table(results, table):
                         found.append((metric, condition, system, baseline, change))
     if not found:
         return ""
-    corrected = holm([change.p for *_, change in found])
+    # two baselines are compared either way: that is one test
+    tests = {(*of, frozenset((s, b))): change for *of, s, b, change in found}
+    corrected = dict(zip(tests, holm([change.p for change in tests.values()])))
     rows = []
-    for (metric, condition, system, baseline, change), p in zip(found, corrected):
+    for metric, condition, system, baseline, change in found:
+        p = corrected[metric, condition, frozenset((system, baseline))]
         decimals = METRICS[metric].decimals
         rows.append(
             [
@@ -115,7 +138,21 @@ def comparisons_table(results, table):
             ]
         )
     header = ["", "system", "", "against", "", "change [95 %]", "p", "p (Holm)", "detectable"]
-    return markdown(header, rows)
+    return markdown(header, rows) + out_of_reach([*tests.values()])
+
+
+def out_of_reach(changes):
+    """A line where no p can be small after the correction, however much systems differ."""
+    tested = [change for change in changes if change.p is not None]
+    most = max((change.n_speakers for change in tested), default=0)
+    least = least_p(most) * len(tested)
+    if least <= 1 - LEVEL:
+        return ""
+    return (
+        f"\nOf {most} speakers no p is below {number(least_p(most), 3)}, and of {len(tested)} "
+        f"comparisons none below {number(min(1.0, least), 3)} after Holm's correction: here the "
+        "intervals tell what differs, and p (Holm) cannot.\n"
+    )
 
 
 def goals_table(results, table):
@@ -126,7 +163,7 @@ def goals_table(results, table):
     """
     rows = []
     for goal in table.get("goals") or []:
-        metric, condition = goal["metric"], tuple(goal["condition"])
+        metric, condition = goal["metric"], as_pair(goal["condition"])
         change = results.compare(goal["system"], goal["baseline"], condition, metric)
         words = f"{METRICS[metric].title}, {named(condition)}"
         words += f": {goal['system']} above {goal['baseline']}"
@@ -182,11 +219,15 @@ def all_tables(results, table):
     """Everything that one entry of ``tables`` asks for, as text."""
     parts = [scores_table(results, table, metric) for metric in table["metrics"]]
     parts += [comparisons_table(results, table), goals_table(results, table)]
-    if results.missing or results.problems:
-        lacking = [*results.missing, *results.problems]
-        more = ", …" if len(lacking) > SHOWN else ""
-        names = ", ".join(lacking[:SHOWN]) + more
-        parts.append(f"Not there yet: {len(lacking)} of its runs ({names}).\n")
+    lacking = [*results.missing, *results.problems]
+    for text, names in (
+        ("Not there yet", lacking),
+        ("Made with other settings than the experiment has by now", results.changed),
+    ):
+        if names:
+            more = ", …" if len(names) > SHOWN else ""
+            some = ", ".join(names[:SHOWN]) + more
+            parts.append(f"{text}: {len(names)} of its runs ({some}).\n")
     return "\n".join(part for part in parts if part)
 
 

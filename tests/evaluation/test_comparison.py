@@ -10,6 +10,7 @@ from speechbrain_merit.evaluation.comparison import (
     f1_macro,
     f1_macro_cells,
     holm,
+    least_p,
     mean,
     mean_cells,
     permutation_p,
@@ -90,6 +91,18 @@ def test_seeds_are_averaged_before_they_are_compared():
     assert (change.a, change.b, change.relative) == (4.0, 2.0, 1.0)
     assert (change.low, change.high) == (1.0, 1.0)
     assert change.p == pytest.approx(2 / 2**6)  # the least that six speakers can show
+
+
+@pytest.mark.parametrize("n_speakers", [5, 6])
+def test_a_seed_that_is_missing_makes_no_p_smaller_than_the_speakers_allow(n_speakers):
+    chance = np.random.default_rng(0)
+    sets = [a_test_set(chance, n_speakers, by=(0.85, 0.5)) for _ in range(3)]
+    truth, speakers, (_, answers) = sets[0]
+    ours = [f1_macro_cells(truth, a, 4) for _, _, (a, _) in sets]
+    theirs = [f1_macro_cells(truth, answers, 4)]
+    draws = Draws(speakers, n_resamples=1)
+    for pair in ((ours, theirs), (theirs, ours)):
+        assert permutation_p(*pair, f1_macro, draws) == least_p(n_speakers)
 
 
 def test_a_change_relative_to_what_may_be_nothing_is_not_told():

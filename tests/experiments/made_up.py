@@ -119,6 +119,6 @@ def keep_all(plan, places, but=()):
             continue
         header, rows = rows_of(run, RIGHT[run.system], GAINS[run.system])
         write_predictions(places.kept(name) / KEPT, header, rows)
-        write_text(places.kept(name) / ASKED, yaml.safe_dump(asked(run)))
+        write_text(places.kept(name) / ASKED, yaml.safe_dump(asked(run, plan)))
         log = "epoch: 1 - train loss: 2.0, train gradient cosine: -0.2 - valid loss: 1.0\n"
         write_text(places.kept(name) / "train_log.txt", log)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import pytest
 import yaml
@@ -10,13 +11,14 @@ from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.comparison import Change
 from speechbrain_merit.evaluation.predictions import read_predictions, write_predictions
 from speechbrain_merit.experiments import command, schedule
+from speechbrain_merit.experiments.figures import style
 from speechbrain_merit.experiments.keeping import keep
 from speechbrain_merit.experiments.plan import read_plan
 from speechbrain_merit.experiments.results import KEPT
 from speechbrain_merit.experiments.schedule import Places, make
 from speechbrain_merit.experiments.summary import summarise
-from speechbrain_merit.experiments.tables import reached
-from tests.experiments.made_up import keep_all, rows_of, write_plan
+from speechbrain_merit.experiments.tables import out_of_reach, reached
+from tests.experiments.made_up import CONTENT, keep_all, rows_of, write_plan
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +42,7 @@ def trainings(monkeypatch):
         made.append((name, again))
         if name in train.crashes:
             return "out of memory"
-        (places.results / name / "pretrained").mkdir(parents=True)
+        (places.results / name / "pretrained").mkdir(parents=True, exist_ok=True)
         if not again:
             keep_all(plan, places, but={*plan.runs} - {name})
         return None
@@ -93,12 +95,132 @@ def test_a_half_written_file_is_made_again_and_named(plan, trainings, caplog):
     assert summarise(plan, places) == []
 
 
-@pytest.mark.parametrize("changes", [{"keys": {"number_of_epochs": 2, "encoder": "x"}}])
-def test_a_run_that_was_asked_for_otherwise_is_named(tmp_path, plan, trainings, changes):
+def test_a_run_that_was_asked_for_otherwise_is_named_and_the_others_go_on(
+    tmp_path, plan, trainings
+):
+    keep_all(plan, Places(plan), but={"se_only_Tiny_fold1_1"})
+    merit = {"hparams": "hparams/merit.yaml", "lr": 0.5}
+    changed = read_plan(write_plan(tmp_path, systems={**CONTENT["systems"], "merit": merit}))
+    failed = make(changed, list(plan.runs))
+    assert {*failed} == {name for name in plan.runs if name.startswith("merit")}
+    assert all("made with another lr, and" in problem for problem in failed.values())
+    # train.py would go on with what lies there, or refuse it
+    assert "results/experiments/trial/merit_Tiny_fold1_1, to make" in min(failed.values())
+    assert trainings.made == [("se_only_Tiny_fold1_1", False)]
+    said = summarise(changed, Places(plan))  # nor do tables pass over it
+    assert said == list(failed.values())
+    text = (Places(plan).folder / "tables.md").read_text()
+    assert "Made with other settings than the experiment has by now: 4 of its runs (merit" in text
+
+
+def test_a_cascade_of_parts_that_were_made_otherwise_is_named(tmp_path, plan, trainings):
+    places = Places(plan)
+    keep_all(plan, places)
+    for name in [name for name in plan.runs if name.startswith("se_only")]:
+        shutil.rmtree(places.kept(name))
+    se_only = {"hparams": "hparams/se_only.yaml", "lr": 0.5}
+    changed = read_plan(write_plan(tmp_path, systems={**CONTENT["systems"], "se_only": se_only}))
+    for _ in range(2):  # also when its parts are there again
+        failed = make(changed, list(plan.runs))
+        assert {*failed} == {name for name in plan.runs if name.startswith("cascade")}
+        assert all("made with another lr of se_only, and" in text for text in failed.values())
+    assert len(trainings.made) == 4
+
+
+def test_a_value_of_corpus_yaml_that_changed_is_named(tmp_path, trainings):
+    (tmp_path / "My-Corpus").mkdir()
+    overlay = tmp_path / "My-Corpus" / "corpus.yaml"
+    overlay.write_text("speeds: [0.9, 1.0]\nnumber_of_epochs: 9\n")
+    plan = read_plan(write_plan(tmp_path, corpora={"Tiny": {"corpus": str(overlay.parent)}}))
     keep_all(plan, Places(plan))
-    with pytest.raises(SettingsError, match="another encoder, number_of_epochs"):
-        make(read_plan(write_plan(tmp_path, **changes)), list(plan.runs))
-    assert trainings.made == []
+    for name in plan.runs:  # one key is the experiment's own
+        made_of = Places(plan).kept(name) / "hyperparams.yaml"
+        made_of.write_text("speeds: [0.9, 1.0]\nnumber_of_epochs: 1\n")
+    assert make(plan, list(plan.runs)) == {}
+    overlay.write_text("speeds: [1.0]\nnumber_of_epochs: 8\n")
+    failed = make(plan, list(plan.runs))
+    assert len(failed) == len(plan.runs)
+    assert all("made with another speeds, and" in problem for problem in failed.values())
+
+
+@pytest.mark.parametrize("text", ["a: [1,\nb", "", "{asked}", "\u00e9"])
+def test_a_broken_record_of_a_run_is_named(plan, trainings, text):
+    keep_all(plan, Places(plan))
+    path = Places(plan).kept("merit_Tiny_fold1_1") / "run.yaml"
+    without = yaml.safe_dump({**yaml.safe_load(path.read_text()), "keys": None})
+    path.write_bytes(text.replace("{asked}", without).encode("latin-1"))
+    (problem,) = make(plan, list(plan.runs)).values()
+    assert "run.yaml is broken: delete" in problem
+
+
+def test_parts_of_parts_are_trained_again_where_networks_are_gone(tmp_path, trainings):
+    systems = {
+        "se_only": {"hparams": "hparams/se_only.yaml"},
+        "merit": {"hparams": "hparams/merit.yaml", "start_from": "<se_only>"},
+        "cascade": {"hparams": "hparams/cascade.yaml", "enhancer": "<merit>"},
+    }
+    plan = read_plan(write_plan(tmp_path, systems=systems))
+    keep_all(plan, Places(plan), but={"cascade_Tiny_fold1_1"})
+    assert make(plan, list(plan.runs)) == {}
+    assert trainings.made == [
+        ("se_only_Tiny_fold1_1", True),
+        ("merit_Tiny_fold1_1", True),
+        ("cascade_Tiny_fold1_1", False),
+    ]
+
+
+def test_a_part_that_is_made_anew_is_there_before_what_needs_it(tmp_path, trainings):
+    # the cascade is listed first, and an older network of its part is there
+    runs = [{"systems": ["cascade", "se_only"], "folds": [1], "seeds": [1]}]
+    plan = read_plan(write_plan(tmp_path, runs=runs, tables=[]))
+    (Places(plan).results / "se_only_Tiny_fold1_1" / "pretrained").mkdir(parents=True)
+    assert make(plan, list(plan.runs), jobs=2) == {}
+    assert [name for name, _ in trainings.made] == ["se_only_Tiny_fold1_1", "cascade_Tiny_fold1_1"]
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_no_job_at_all_is_named(plan, trainings, jobs):
+    with pytest.raises(SettingsError, match=f"--jobs is {jobs}: give a number of runs"):
+        make(plan, list(plan.runs), jobs)
+
+
+def test_a_folder_that_cannot_be_written_is_named(plan, tmp_path):
+    (tmp_path / "results").write_text("a file")
+    failed = make(plan, ["merit_Tiny_fold1_1"])
+    assert "results/experiments/trial/merit_Tiny_fold1_1" in failed["merit_Tiny_fold1_1"]
+
+
+def test_a_run_that_another_process_makes_is_left_to_it(plan, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(schedule.subprocess, "run", lambda *a, **k: pytest.fail("two in one"))
+    places = Places(plan)
+    places.results.mkdir(parents=True)
+    with open(places.results / "merit_Tiny_fold1_1.log", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        failed = make(plan, ["merit_Tiny_fold1_1"])
+    assert "another process is making it: " in failed["merit_Tiny_fold1_1"]
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [(None, ["0", "1", "0"]), ("2,3", ["2", "3", "2"]), ("GPU-a, GPU-b", ["GPU-a", "GPU-b"])],
+)
+def test_runs_stay_on_the_gpus_that_a_cluster_gave(monkeypatch, given, expected):
+    monkeypatch.setattr(schedule.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert [schedule.gpu(slot) for slot in range(len(expected))] == expected
+
+
+def test_a_half_written_file_of_a_run_in_no_table_is_named(tmp_path):
+    plan = read_plan(write_plan(tmp_path, tables=[]))
+    keep_all(plan, Places(plan))
+    file = Places(plan).kept("merit_Tiny_fold1_1") / KEPT
+    file.write_bytes(file.read_bytes()[:-50])
+    (said,) = summarise(plan, Places(plan))
+    assert said.startswith("merit_Tiny_fold1_1: ")
+    assert "| merit | task |" in (Places(plan).folder / "tables.md").read_text()
 
 
 def test_a_value_of_the_systems_yaml_that_changed_is_named(plan, trainings):
@@ -109,16 +231,16 @@ def test_a_value_of_the_systems_yaml_that_changed_is_named(plan, trainings):
     content["values"].pop("z_weight")  # a key that came later is no change
     content["keys"]["n_jobs"] = 7  # how a run is made is none either
     asked.write_text(yaml.safe_dump(content))
-    with pytest.raises(SettingsError, match="made with another lr, and"):
-        make(plan, list(plan.runs))
+    failed = make(plan, list(plan.runs))
+    assert "made with another lr, and" in failed.pop("merit_Tiny_fold1_1") and not failed
 
 
 def test_a_folder_of_another_run_is_named(plan, trainings):
     keep_all(plan, Places(plan))
     first, second = (Places(plan).kept(f"merit_Tiny_fold{n}_1") / "run.yaml" for n in (1, 2))
     first.write_text(second.read_text())
-    with pytest.raises(SettingsError, match="holds another run: it differs in fold"):
-        make(plan, list(plan.runs))
+    failed = make(plan, list(plan.runs))
+    assert "holds another run: it differs in fold" in failed["merit_Tiny_fold1_1"]
 
 
 def test_what_is_kept_names_no_place_of_this_machine(tmp_path, plan):
@@ -176,6 +298,54 @@ def test_tables_hold_the_scores_and_the_changes(plan, tmp_path):
     assert (document.read_bytes(), (places.folder / "tables.md").read_bytes()) == again
 
 
+def test_a_condition_that_no_run_was_scored_under_is_named(plan, tmp_path):
+    tables = yaml.safe_load(yaml.safe_dump(CONTENT["tables"]))
+    tables[0]["claims"] = [["unsen", -5], "clean"]
+    places = Places(plan)
+    keep_all(plan, places)
+    (said,) = summarise(read_plan(write_plan(tmp_path, tables=tables)), places)
+    assert said == "Folds: no run that is there was scored under unsen, −5 dB"
+    assert "| F1-macro, clean | merit |" in (places.folder / "tables.md").read_text()
+
+
+def test_a_table_says_where_no_p_can_be_small():
+    change = Change(1.2, 1.0, 0.2, 0.1, 0.3, 0.03125, None, 5, 6)
+    assert out_of_reach([change]) == ""
+    text = out_of_reach([change, change, change._replace(p=None)])
+    assert "Of 6 speakers no p is below 0.031, and of 2 comparisons none below 0.062" in text
+
+
+def test_two_baselines_compared_either_way_are_one_test(plan, tmp_path):
+    places = Places(plan)
+    keep_all(plan, places)
+    tables = yaml.safe_load(yaml.safe_dump(CONTENT["tables"]))
+    tables[0] |= {"metrics": ["ssnr_gain"], "systems": ["merit", "cascade"], "goals": []}
+    corrected = []
+    for baselines in (["cascade"], ["cascade", "merit"]):
+        tables[0]["baselines"] = baselines
+        summarise(read_plan(write_plan(tmp_path, tables=tables)), places)
+        text = (places.folder / "tables.md").read_text()
+        rows = [line.split(" | ") for line in text.splitlines() if " | cascade | " in line]
+        corrected.append([row[-2] for row in rows if len(row) == 9])
+    assert corrected == [corrected[0], corrected[0] * 2]
+
+
+def test_lines_of_a_figure_are_told_apart():
+    assert len({tuple(style(index).values()) for index in range(24)}) == 24
+
+
+def test_a_file_that_is_passed_over_leaves_nothing_behind(plan, tmp_path):
+    places = Places(plan)
+    keep_all(plan, places)
+    first = places.kept("merit_Tiny_fold1_1") / KEPT  # of other labels, and half-written
+    header, rows = rows_of(plan.runs["merit_Tiny_fold1_1"], 0.5, 1.0)
+    header["labels"], header["rows"] = [*header["labels"], "more"], header["rows"] + 1
+    rows = [{**row, "probabilities": [*row["probabilities"], 0.0]} for row in rows]
+    write_predictions(first, header, rows)
+    (said,) = summarise(plan, places)
+    assert "half-written" in said
+
+
 def test_a_goal_is_met_where_the_interval_excludes_zero():
     asked = {"change": 10.0}
     change = Change(1.2, 1.0, 0.2, 0.1, 0.3, 0.01, None, 5)
@@ -187,10 +357,10 @@ def test_what_is_not_there_is_said_and_the_rest_is_shown(plan, tmp_path):
     places = Places(plan)
     keep_all(plan, places, but={"merit_Tiny_fold2_2"})
     assert summarise(plan, places, tmp_path / "none.md") == ["merit_Tiny_fold2_2 is not there yet"]
-    assert (
-        "Not there yet: 1 of its runs (merit_Tiny_fold2_2)"
-        in (places.folder / "tables.md").read_text()
-    )
+    text = (places.folder / "tables.md").read_text()
+    assert "Not there yet: 1 of its runs (merit_Tiny_fold2_2)" in text
+    # other speakers than those of the systems beside it
+    assert "| merit (6 of 12 speakers) | 0." in text and "| cascade | 0." in text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,12 @@
 import numpy as np
 
 from speechbrain_merit.evaluation.frame_levels import frame_levels, use_by_level
-from speechbrain_merit.experiments.expert_use import Use, table_of_use, within_speakers
+from speechbrain_merit.experiments.expert_use import (
+    Use,
+    table_of_use,
+    within_speakers,
+    within_utterances,
+)
 
 SNRS = (-5, 5)
 
@@ -21,12 +26,46 @@ def uses(chance, by_emotion=0.0, by_snr=0.0, n=120):
 
 
 def test_what_a_router_tells_apart_is_found_and_nothing_else():
-    found = table_of_use(uses(np.random.default_rng(1), by_emotion=0.2))
+    found = table_of_use([uses(np.random.default_rng(1), by_emotion=0.2)])
     assert found["ser: emotion"][0] > 0.08 and found["ser: emotion"][1] < 0.01
     assert found["ser: SNR"][1] > 0.01
-    found = table_of_use(uses(np.random.default_rng(1), by_snr=0.2))
+    found = table_of_use([uses(np.random.default_rng(1), by_snr=0.2)])
     assert found["ser: SNR"][0] > 0.08 and found["ser: SNR"][1] < 0.01
     assert found["ser: emotion"][1] > 0.01
+
+
+def test_the_experts_of_two_networks_are_not_one():
+    one = uses(np.random.default_rng(1), by_emotion=0.2, by_snr=0.2)
+    other = uses(np.random.default_rng(2), by_emotion=0.2)  # the SNR is all the same to it
+    other = [use._replace(shares={"ser": use.shares["ser"][::-1]}) for use in other]
+    alone, both = table_of_use([one]), table_of_use([one, other])
+    assert both["ser: emotion"][0] > 0.8 * alone["ser: emotion"][0]
+    assert both["ser: emotion"][1] < 0.01
+    # of two seeds on the same utterances each counts, whichever was read last
+    assert both["ser: SNR"][0] > 0.4 * alone["ser: SNR"][0]
+    assert both["ser: SNR"][1] < 0.01
+
+
+def test_an_utterance_under_many_conditions_is_one():
+    chance, small = np.random.default_rng(0), 0
+    for _ in range(40):  # what an utterance sends to an expert it sends there at every SNR
+        shares = {name: chance.dirichlet([6, 6], size=(2, 20)) for name in ("se", "ser")}
+        rows = [
+            Use(f"u{u}", "s", "sad", (noise, snr), {t: s[0, u] for t, s in shares.items()}, None)
+            for u in range(20)
+            for noise in ("street", "rain")
+            for snr in (-5, 0, 5, 10)
+        ]
+        small += table_of_use([rows])["task"][1] <= 0.05
+    assert small <= 7  # 0.05 · 40 and what chance allows
+
+
+def test_many_groups_are_permuted_as_few_are():
+    chance = np.random.default_rng(0)
+    shares = chance.dirichlet([5, 5], size=(80, 6))
+    assert within_utterances([shares])[1] > 0.05
+    shares[:, 0] += [0.2, -0.2]
+    assert within_utterances([shares])[1] < 0.01
 
 
 def test_speakers_who_differ_are_no_emotion():
@@ -38,7 +77,7 @@ def test_speakers_who_differ_are_no_emotion():
     shares = chance.dirichlet([9, 9], size=80) * 0.2
     shares[:40, 0] += 0.8
     shares[40:, 1] += 0.8
-    effect, p = within_speakers(shares, labels, speakers)
+    effect, p = within_speakers([(shares, labels, speakers)])
     assert effect > 0.3 and p > 0.05
 
 

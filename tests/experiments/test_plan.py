@@ -6,6 +6,7 @@ import yaml
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.experiments.command import share
 from speechbrain_merit.experiments.plan import ROOT, read_plan
+from speechbrain_merit.experiments.results import Results
 from speechbrain_merit.experiments.schedule import Places, command_of
 from speechbrain_merit.training.settings import check_keys, load, parse
 from tests.experiments.made_up import CONTENT, write_plan
@@ -21,6 +22,20 @@ def test_runs_are_products_in_an_order_that_compares_early(tmp_path):
     ]
     assert len(plan.runs) == 3 * 2 * 2
     assert plan.runs["cascade_Tiny_fold2_1"].needs == {"se_only": "se_only_Tiny_fold2_1"}
+
+
+def test_what_is_left_out_is_empty(tmp_path):
+    plan = read_plan(write_plan(tmp_path, **change(corpora__Tiny=None, tables__0__baselines=None)))
+    assert "corpus" not in plan.runs["merit_Tiny_fold1_1"].keys
+    assert Results(plan, plan.tables[0], Places(plan).kept).missing == [*plan.runs]
+
+
+def test_a_reference_may_hold_what_a_name_may(tmp_path):
+    systems = {"se-1.0": {"hparams": "hparams/se_only.yaml"}}
+    systems["cascade"] = {"hparams": "hparams/cascade.yaml", "enhancer": "<se-1.0>"}
+    runs = [{"systems": ["se-1.0", "cascade"], "seeds": [1]}]
+    plan = read_plan(write_plan(tmp_path, systems=systems, runs=runs, tables=[]))
+    assert plan.runs["cascade_Tiny_1"].needs == {"se-1.0": "se-1.0_Tiny_1"}
 
 
 def test_a_command_names_folders_for_references(tmp_path):
@@ -63,6 +78,22 @@ def change(**changes):
         ({"system": "x"}, "unknown key system; did you mean systems"),
         ({"name": "a/b"}, "becomes a folder"),
         ({"systems": None}, "lacks systems"),
+        ({"systems": ["merit"]}, "systems is .'merit'.: give lines"),
+        ({"systems__merit": "hparams/merit.yaml"}, "systems: merit is 'hparams/merit.yaml': give"),
+        ({"runs__0__seeds": 1}, "seeds of runs is 1: give a list"),
+        ({"runs__0__folds": 5}, "folds of runs is 5: give a list"),
+        ({"runs__0__seeds": ["one"]}, "seeds of runs are whole numbers, not 'one'"),
+        ({"runs": ["merit"]}, "runs is a list of entries"),
+        ({"tables": CONTENT["tables"] * 2}, "two tables have the title 'Folds'"),
+        ({"tables__0__title": "Use of the experts"}, "two tables have the title"),
+        ({"tables__0__corpus": None}, "an entry of tables lacks corpus"),
+        ({"tables__0__metrics": "f1_macro"}, "metrics of tables is 'f1_macro': give a list"),
+        ({"tables__0__folds": "fix"}, "folds of tables fix; did you mean fixed"),
+        ({"tables__0__conditions": ["unseen"]}, "a condition is 'unseen': give clean, or"),
+        ({"tables__0__claims": [["unseen"]]}, "a condition is .'unseen'.: give clean, or"),
+        ({"tables__0__goals__0__condition": "unseen"}, "a condition is 'unseen': give clean, or"),
+        ({"tables__0__goals__0__change": "28 %"}, "change of a goal is '28 %': give a number"),
+        ({"name": ".."}, "becomes a folder"),
     ],
 )
 def test_what_cannot_be_is_named(tmp_path, changes, message):
@@ -77,6 +108,9 @@ def test_a_file_that_is_no_plan_is_named(tmp_path, text):
         read_plan(tmp_path / "x.yaml")
     with pytest.raises(SettingsError, match="cannot be read"):
         read_plan(tmp_path / "none.yaml")
+    (tmp_path / "x.yaml").write_bytes("name: \u00e9".encode("latin-1"))
+    with pytest.raises(SettingsError, match="x.yaml cannot be read: save it in UTF-8"):
+        read_plan(tmp_path / "x.yaml")
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3, 7])
