@@ -1,4 +1,4 @@
-"""What trainings that differ by chance do to the p-values of a comparison over folds, by simulation.
+"""What trainings that differ by chance do to p-values of comparisons over folds, by simulation.
 
     python benchmarks/trainings.py    # some 3 minutes
 
