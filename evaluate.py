@@ -27,6 +27,9 @@ from speechbrain_merit.errors import ends_in_a_line
 from speechbrain_merit.training.scoring import score
 
 if __name__ == "__main__":
+    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] else 2)
     logging.basicConfig(level=logging.INFO, format="%(name)s - %(message)s")
     with ends_in_a_line("evaluate.py"):
         score(sys.argv[1:])

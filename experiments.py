@@ -13,4 +13,4 @@ On a cluster, one job of three:
 from speechbrain_merit.experiments.command import main
 
 if __name__ == "__main__":
-    main()
+    main(description=__doc__)

@@ -7,7 +7,7 @@ import pytest
 
 #: A room imports itself and rooms of lower floors; rooms of one floor are strangers.
 FLOORS = (
-    ("errors", "labels", "writing", "drawing", "measures", "lobes", "__init__"),
+    ("errors", "devices", "labels", "writing", "drawing", "measures", "lobes", "__init__"),
     ("audio", "evaluation", "export"),
     ("data", "inference", "released"),
     ("training", "live"),

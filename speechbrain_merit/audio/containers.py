@@ -37,6 +37,16 @@ OTHERS = (
 )
 #: Starts of files that libsndfile decodes, for those whose suffix says nothing.
 SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"NIST_1A", b"riff.\x91")
+#: Samples without a header, by suffix: what ffmpeg has to be told of them.
+RAW = {
+    **dict.fromkeys((".ul", ".ulaw", ".mulaw", ".pcmu"), "-f mulaw -ar 8000"),
+    **dict.fromkeys((".al", ".alaw", ".pcma"), "-f alaw -ar 8000"),
+    ".sln": "-f s16le -ar 8000",  # Asterisk's
+    ".gsm": "-f gsm",
+    ".g722": "-f g722",
+    ".g729": "-f g729",
+    **dict.fromkeys((".pcm", ".raw"), "-f s16le -ar 16000"),  # of any rate and kind
+}
 GIT_LFS = b"version https://git-lfs"
 PAGES = (b"<!doctype html", b"<html")
 #: A STREAMINFO block, always the first of a FLAC file; the second form where it is the only one.
@@ -130,13 +140,27 @@ def other_sound(path):
     kind = next((what for at, mark, what in OTHERS if start[at:].startswith(mark)), None)
     if kind is None and mpeg.is_adts(start):
         kind = "AAC"
+    path, told = Path(path), []
+    if kind is None and path.suffix.lower() in RAW and start and not holds_sound(path):
+        kind, told = "samples without a header", RAW[path.suffix.lower()].split()
     if kind is None:
         return None
-    path = Path(path)
-    made = path.with_suffix(".wav").name
-    made = f"{path.stem}_converted.wav" if made == path.name else made
-    command = " ".join(shlex.quote(word) for word in ("ffmpeg", "-i", path.name, made))
+    words = ("ffmpeg", *told, "-i", path.name, converted(path).name)
+    command = " ".join(shlex.quote(word) for word in words)
     return f"it holds {kind}, which is not read: convert it, such as by {command}"
+
+
+def converted(path):
+    """Where the command of `other_sound` puts what it makes of a file.
+
+    Example
+    -------
+    >>> converted("calls/talk.m4a").name, converted("talk.wav").name
+    ('talk.wav', 'talk_converted.wav')
+    """
+    path = Path(path)
+    made = path.with_suffix(".wav")
+    return path.with_name(f"{path.stem}_converted.wav") if made == path else made
 
 
 def holds_sound(path):

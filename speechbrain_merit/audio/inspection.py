@@ -16,7 +16,13 @@ from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 from tqdm import tqdm
 
 from speechbrain_merit.audio.channels import Channels
-from speechbrain_merit.audio.containers import holds_sound, other_content, other_sound
+from speechbrain_merit.audio.containers import (
+    RAW,
+    converted,
+    holds_sound,
+    other_content,
+    other_sound,
+)
 from speechbrain_merit.audio.names import some
 from speechbrain_merit.audio.reading import Recording
 from speechbrain_merit.errors import AudioError
@@ -32,7 +38,7 @@ AUDIO_SUFFIXES = frozenset(
 OTHER_SUFFIXES = frozenset(
     " .m4a .m4b .mp4 .m4v .mov .3gp .aac .adts .webm .mka .mkv .avi .flv .wma .asf .amr .ape .wv "
     ".tta .mpc .dsf .ac3 .rm .mpg .mpeg".split(" ")
-)
+) | (RAW.keys() - {".raw"})  # cameras call their pictures so too
 # Where systems keep what was deleted, or a copy of what is elsewhere.
 NO_PLACES = frozenset(["$recycle.bin", "system volume information", "__macosx", "@eadir"])
 
@@ -120,7 +126,8 @@ def find_recordings(folder):
         Files whose suffix, in any case, is one of `AUDIO_SUFFIXES`, and those of another one or
         none that hold what libsndfile decodes.
     others : dict
-        ``{path: what it holds and what to do}`` of files with sound that is not read.
+        ``{path: what it holds and what to do}`` of files with sound that is not read, but for
+        those that were converted beside them.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -139,6 +146,8 @@ def find_recordings(folder):
                 found.append(Path(parent, name))
             elif suffix in OTHER_SUFFIXES:
                 _judge(Path(parent, name), found, others)
+    here = set(found)
+    others = {path: what for path, what in others.items() if converted(path) not in here}
     return sorted(found), dict(sorted(others.items()))
 
 

@@ -24,6 +24,8 @@ from speechbrain_merit.errors import AudioError
 BLOCK_SECONDS = 4.0
 #: libsndfile's number of frames where the header does not know it.
 ENDLESS = 2**62
+#: What libsndfile says of an MP3 without a frame of sound.
+NO_SUCH_FILE = "File does not exist"
 #: Hz; other rates are those of damaged headers, and soxr would take minutes over them.
 RATES = range(1000, 1_000_001)
 #: Seconds that are decoded before the place that is asked for: a frame of MP3 holds sound of later
@@ -82,7 +84,9 @@ class Recording:
 
     def __init__(self, path):
         self.path = Path(path)
-        fingerprint(path)
+        size, _, _ = fingerprint(path)
+        if size == 0:
+            raise AudioError(f"{path}: no recording that can be read: it is empty, of 0 bytes.")
         try:
             other = other_content(path)
             if other is not None:
@@ -93,7 +97,10 @@ class Recording:
             if self.rate not in RATES:
                 raise AudioError(f"{path}: no recording that can be read: it has {self.rate} Hz.")
         except (sf.SoundFileError, OSError, TypeError) as error:  # the last for raw samples
-            raise AudioError(f"{path}: no recording that can be read: {reason(error)}") from error
+            why = reason(error)
+            if why.startswith(NO_SUCH_FILE):  # of a file that is there
+                why = "it is damaged, or no sound"
+            raise AudioError(f"{path}: no recording that can be read: {why}") from error
 
     def open_parts(self):
         """Looks at the header of each part; leaves out those that do not go with the first."""

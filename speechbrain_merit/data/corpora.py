@@ -7,6 +7,7 @@ means (`LABEL_KEYS`) has to agree in all that set it, or be given on the command
 
 import importlib.util
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def overlay(corpus, given, complete=False):
     folders = find_corpora(corpus)
     overlays = {name: read_corpus_yaml(folder)[0] for name, folder in folders.items()}
     first, *others = overlays
-    merged = {} if complete else dict(overlays[first])
+    # that of the system's YAML is MiniMERIT's: no other corpus lies there
+    merged = {} if complete else {"data_folder": None, **overlays[first]}
     merged["corpus"] = ",".join(
         name if folder.parent == RECIPES else str(folder) for name, folder in folders.items()
     )
@@ -254,9 +256,14 @@ def prepare_one(name, folder, data_folder, manifests, hparams, needed=SPLITS, be
 
     ``beside`` others, a corpus of few speakers may be for training alone.
     """
-    snake = name.lower().replace("-", "_")
+    snake = re.sub(r"\W", "_", name.lower())
     module = recipe_module(folder / f"{snake}_prepare.py")
-    prepare = getattr(module, f"prepare_{snake}")
+    prepare = getattr(module, f"prepare_{snake}", None)
+    if prepare is None:
+        raise PreparationError(
+            f"{module.__file__} has no function prepare_{snake}: it is called as the folder is, in "
+            "small letters and with _ for all that is no letter or digit."
+        )
     options = {key: hparams[key] for key in PREPARATION_KEYS if hparams.get(key) not in (None, {})}
     for key in options:
         if key not in inspect.signature(prepare).parameters:
@@ -332,6 +339,11 @@ def recipe_module(path):
     if known is None or known.__file__ != str(path):  # another corpus of that name
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except SyntaxError as error:
+            raise PreparationError(
+                f"{error.filename}, line {error.lineno}, is no Python: {error.msg}."
+            ) from error
         sys.modules[path.stem] = module
     return sys.modules[path.stem]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import sys
+from pathlib import Path
 
 import torch
 
@@ -115,4 +116,6 @@ def summary(hparams, model):
     }
     names = ("system", "corpus", "encoder", "seed", "number_of_epochs", "test_seed")
     command = "python " + shlex.join(sys.argv)
-    return {**{name: hparams[name] for name in names}, **counts, "command": command}
+    corpus = ",".join(Path(name.strip()).name for name in str(hparams["corpus"]).split(","))
+    facts = {**{name: hparams[name] for name in names}, "corpus": corpus}
+    return {**facts, **counts, "command": command}

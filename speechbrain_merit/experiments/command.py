@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from pathlib import Path
 
 from speechbrain_merit.errors import SettingsError, ends_in_a_line
 from speechbrain_merit.experiments.plan import read_plan
@@ -10,18 +11,23 @@ from speechbrain_merit.experiments.schedule import Places, make
 from speechbrain_merit.experiments.summary import summarise
 
 
-def main(arguments=None):
+def main(arguments=None, description=None):
     """Runs a command line; what a user can mend ends it in one line, a run that failed in 1."""
     with ends_in_a_line("experiments.py"):
-        sys.exit(run(arguments))
+        sys.exit(run(arguments, description))
 
 
-def run(arguments=None):
+def run(arguments=None, description=None):
     """The work of a command line; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options = parser(description).parse_args(arguments)
     plan = read_plan(options.file, options.shared)
     places, failed = Places(plan), {}
     if options.from_predictions == "False":
+        if not Path(plan.shared).is_dir():  # else each run would say so, one after the other
+            raise SettingsError(
+                f"--shared: there is no folder {plan.shared}: give the one that holds corpora, "
+                "noise and encoders."
+            )
         failed = make(plan, share(plan, options.only), options.jobs)
     for line in summarise(plan, places):
         print(line)
@@ -31,9 +37,13 @@ def run(arguments=None):
     return 1 if failed else 0
 
 
-def parser():
+def parser(description=None):
     """The command line."""
-    made = argparse.ArgumentParser("experiments.py", description="Systems side by side.")
+    made = argparse.ArgumentParser(
+        "experiments.py",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.add_argument("file", help="the YAML of the experiment")
     made.add_argument("--shared", help="folder of corpora, noise and encoders, for <shared>")
     made.add_argument("--only", metavar="I/N", help="job I of N: its share of the runs")

@@ -20,6 +20,7 @@ at all is not asked here: one of the labels is always the answer.
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -229,6 +230,23 @@ def resampled(wave, rate):
     return result
 
 
+def places(folder, paths):
+    """Where the clean speech of each recording goes: over no other's, and over no recording.
+
+    >>> [place.name for place in places("out", ["a/call.wav", "b/call.wav", "CALL.mp3"])]
+    ['call_enhanced.wav', 'call_2_enhanced.wav', 'CALL_3_enhanced.wav']
+    """
+    taken, found = {os.path.realpath(path).casefold() for path in paths}, []
+    for path in map(Path, paths):
+        number, place = 1, Path(folder, f"{path.stem}_enhanced.wav")
+        while os.path.realpath(place).casefold() in taken:
+            number += 1
+            place = Path(folder, f"{path.stem}_{number}_enhanced.wav")
+        taken.add(os.path.realpath(place).casefold())
+        found.append(place)
+    return found
+
+
 def main(arguments=None):
     """Runs the command line; 1 where a recording could not be read."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -238,14 +256,14 @@ def main(arguments=None):
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     options = parser.parse_args(arguments)
     merit, failed = MeritOnnx(options.model, options.threads), False
-    for path in options.files:
+    for path, place in zip(options.files, places(options.out or "", options.files)):
         try:
             line = {"path": str(path)}
             if "emotion" in merit.sessions and merit.labels:
                 line["emotion"], line["probabilities"] = merit.classify(path)
             if "enhancement" in merit.sessions and options.out:
                 options.out.mkdir(parents=True, exist_ok=True)
-                line["enhanced_path"] = str(options.out / f"{path.stem}_enhanced.wav")
+                line["enhanced_path"] = str(place)
                 clean = merit.enhance(path)
                 soundfile.write(line["enhanced_path"], clean, RATE, subtype="FLOAT")
             print(json.dumps(line, ensure_ascii=False), flush=True)

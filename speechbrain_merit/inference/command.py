@@ -10,7 +10,7 @@ from tqdm import tqdm
 from speechbrain_merit.audio.inspection import find_recordings
 from speechbrain_merit.audio.names import readable, shortened
 from speechbrain_merit.audio.reading import ENDLESS, native
-from speechbrain_merit.errors import PretrainedError
+from speechbrain_merit.errors import MeritError, PretrainedError
 from speechbrain_merit.export.loading import shipped_model
 from speechbrain_merit.inference.jobs import FileJob
 from speechbrain_merit.inference.results import (
@@ -93,11 +93,9 @@ def load(source, device):
     from speechbrain_merit.inference import MeritInterface
 
     source = shipped_model() if source is None else source
-    if not Path(source).is_dir() and (Path(source).exists() or str(source).count("/") != 1):
-        raise PretrainedError(f"{source}: no such folder, and no name on the hub (user/model).")
     try:
         return MeritInterface.from_hparams(source, run_opts={"device": device} if device else None)
-    except PretrainedError:
+    except MeritError:
         raise
     except Exception as error:
         where = f" on {device}" if device else ""

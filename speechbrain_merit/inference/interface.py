@@ -1,8 +1,11 @@
 """MeritInterface: from recordings to clean speech and its emotions, with a trained model."""
 
+import os
+
 import torch
 from tqdm import tqdm
 
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.inference.batches import checked, unpadded
 from speechbrain_merit.inference.encoding import Encoding
 from speechbrain_merit.inference.given import GivenJob
@@ -243,6 +246,11 @@ class MeritInterface(Encoding, Loaded):
             A list of Analysis in the order of the recordings, for separate channels one a channel,
             and its table: ``to_frame()``. ``error`` says why a recording failed.
         """
+        if isinstance(paths, (str, os.PathLike, bytes)):
+            raise SettingsError(
+                f"analyse_files takes a list of recordings, not {paths!r}: give [{paths!r}], or of "
+                "a folder what Path(folder).rglob('*.wav') finds."
+            )
         found = Analyses()
         with tqdm(disable=not progress, unit="s", desc="heard") as bar:
             jobs = (GivenJob(path, channels=channels, keep=enhanced) for path in paths)

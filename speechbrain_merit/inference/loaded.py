@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
+from speechbrain_merit.devices import check_device
 from speechbrain_merit.errors import PretrainedError
 from speechbrain_merit.export.loading import check_format, require_files, shipped_model
 from speechbrain_merit.inference.analysis import Assembler
@@ -16,6 +18,8 @@ from speechbrain_merit.inference.hearing import hear
 from speechbrain_merit.inference.jobs import run
 from speechbrain_merit.inference.pickling import empty, folded, importable
 
+#: ``user/model``
+HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 #: What a YAML file that is cut off makes HyperPyYAML and SpeechBrain raise.
 UNREADABLE = (AttributeError, ImportError, LookupError, TypeError, ValueError, YAMLError)
 
@@ -36,6 +40,11 @@ class Loaded(Pretrained):
     MODULES_NEEDED = ["model"]
     WINDOW_SECONDS = 10
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        # SpeechBrain asks for the device when the network is in place: it was told where that is
+        self.device = self.asked_device
+
     @classmethod
     def from_hparams(cls, source, hparams_file="hyperparams.yaml", savedir=None, **kwargs):
         """Loads a pretrained folder, or one from the hub into ``savedir``.
@@ -55,8 +64,15 @@ class Loaded(Pretrained):
         ------
         PretrainedError
             A file is missing, cut off, or does not fit the model.
+        SettingsError
+            There is no such device.
         """
+        check_device((kwargs.get("run_opts") or {}).get("device"))
         if not Path(source).is_dir():
+            if Path(source).exists() or not HUB_NAME.fullmatch(str(source)):
+                raise PretrainedError(
+                    f"{source}: no such folder, and no name on the hub (user/model)."
+                )
             return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
         require_files(source)
         check_format(source)

@@ -3,9 +3,11 @@
 import csv
 import io
 import os
+import re
 import shutil
 import sys
 
+from speechbrain_merit.audio.containers import converted
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.inference.results import ESCAPED
 from speechbrain_merit.writing import write_text
@@ -14,6 +16,7 @@ SUMMARY = "summary.csv"
 FIRST = ("file", "channel", "duration", "sample_rate", "emotion", "probability", "snr_db",
          "speech_seconds", "segments")  # fmt: skip
 LAST = ("enhanced", "warnings", "error")
+NUMBERS = ("duration", "probability", "snr_db", "speech_seconds")
 #: Of the terminal's table.
 COLUMNS = ("file", "seconds", "emotion", "probability", "SNR (dB)", "speech (s)", "over time")
 SEGMENTS_SHOWN = 3
@@ -67,19 +70,37 @@ def earlier(path):
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file, restkey="", restval="")
+            head = file.readline()
+            file.seek(0)
+            between = max(",;\t", key=head.count)
+            table = csv.DictReader(file, restkey="", restval="", delimiter=between)
             found = [{key: text for key, text in r.items() if key} for r in table]
+            if between != ",":  # saved where decimals have a comma
+                found = [{key: pointed(key, text) for key, text in r.items()} for r in found]
             if table.fieldnames and not {*FIRST, *LAST} <= set(table.fieldnames):
                 raise ValueError("other columns")
     except FileNotFoundError:
         return []
     except (ValueError, csv.Error) as error:  # no UTF-8, among others
         raise SettingsError(
-            f"{path}: is no summary of merit analyse ({error}): move it, or give another --out."
+            f"{path}: is no summary of merit analyse in UTF-8 ({error}): move it, or give another "
+            "--out."
         ) from error
     finally:
         csv.field_size_limit(limit)
     return found
+
+
+def pointed(column, text):
+    """A number of ours with the point that it was written with.
+
+    Example
+    -------
+    >>> pointed("p_sad", "0,25"), pointed("note", "1,5")
+    ('0.25', '1,5')
+    """
+    ours = column in NUMBERS or column[:2] in ("p_", "a_")
+    return text.replace(",", ".") if ours and re.fullmatch(r"-?\d+,\d+", text) else text
 
 
 def merged(old, new, given=()):
@@ -113,13 +134,13 @@ def merged(old, new, given=()):
 def past(line, given, taken):
     """Whether a row of an earlier call holds no longer.
 
-    It is of a recording that failed and is gone, of a folder that is looked into again, or its
-    enhanced file is now another recording's.
+    It is of a recording that failed and is gone or was converted, of a folder that is looked into
+    again, or its enhanced file is now another recording's.
     """
     if not line["error"]:
         return line["enhanced"] in taken
     name = os.path.abspath(line["file"])
-    gone = not os.path.lexists(name)
+    gone = not os.path.lexists(name) or converted(name).is_file()
     return any(name == one or (gone and name.startswith(one + os.sep)) for one in given)
 
 

@@ -4,9 +4,11 @@ The name that a client gives is shown in the answer and nowhere used as a path.
 """
 
 import re
+import shlex
 import shutil
 import tempfile
 
+from speechbrain_merit.audio.containers import converted
 from speechbrain_merit.audio.reading import Recording
 from speechbrain_merit.errors import AudioError
 from speechbrain_merit.inference.jobs import FileJob
@@ -77,7 +79,12 @@ class Upload(FileJob):
 
     def sentence(self, error):
         """What is wrong with it, under the client's own name."""
-        return str(error).replace(str(self.path), self.name)
+        text = str(error).replace(str(self.path), self.name)
+        own = shlex.quote(converted(self.path).name), shlex.quote(self.path.name)
+        clients = shlex.quote(converted(self.name).name), shlex.quote(self.name)
+        for mine, theirs in zip(own, clients):  # in a command that converts it
+            text = text.replace(mine, theirs)
+        return text
 
     def release(self):
         """Deletes the file."""

@@ -1,5 +1,6 @@
 """The road of a run: arguments → YAML, corpus → preparation → data → Brain → fit → scoring."""
 
+import ast
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import DataLoader
 
+from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.datasets import datasets
 from speechbrain_merit.data.pipeline import batches_by_duration
 from speechbrain_merit.data.sampling import Draws
@@ -46,8 +48,33 @@ def main(script, corpus=None):
     corpus : str, optional
         Where the command line names none: the folder of the recipe that the script is of.
     """
+    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(script))
+        sys.exit(0 if sys.argv[1:] else SettingsError.exit_code)
     with ends_in_a_line(Path(script).name):
         run(sys.argv[1:], corpus, script)
+
+
+def help_text(script):
+    """What a ``train.py`` says of itself, and what there is to choose from.
+
+    SpeechBrain's own help knows neither corpora nor the keys of a YAML.
+    """
+    systems = sorted(f"hparams/{path.name}" for path in RECIPES.parent.glob("hparams/*.yaml"))
+    corpora = sorted(path.parent.name for path in RECIPES.glob("*/corpus.yaml"))
+    return f"""\
+usage: {Path(script).name} YAML [--corpus NAME] [--data_folder DIR] [--KEY VALUE ...]
+
+{ast.get_docstring(ast.parse(Path(script).read_text(encoding="utf-8")))}
+
+YAML: {", ".join(systems)}
+  Each says in comments what its keys mean. A mapping or list is written
+  "{{name: folder}}", "[a, b]".
+--corpus: {", ".join(corpora)};
+  several with commas between; or the path of your own (docs/own_corpus.md)
+--data_folder: where its recordings are
+--output_folder: default results/SYSTEM/CORPUS/SEED; the same command goes on after an interrupt
+Of SpeechBrain's run options: --device cpu, --precision bf16, --debug (a few batches)"""
 
 
 def run(arguments, corpus=None, script=None):

@@ -13,6 +13,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.corpora import RECIPES, SPLITS, as_text, find_corpora, overlay
 from speechbrain_merit.data.text_keys import from_command_line, read_yaml, stays_text
+from speechbrain_merit.devices import check_device
 from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.training.literal import parts, settle, without_mappings
 from speechbrain_merit.training.loggers import TRAIN_LOG
@@ -80,6 +81,7 @@ def parse(arguments, corpus=None, lay_over=True):
     corpus = given.pop("corpus", corpus) if lay_over else None
     folders = [] if corpus is None else list(find_corpora(corpus).values())
     name, run_opts, words = sb.parse_arguments(rest)
+    check_device(run_opts.get("device"))
     hparams_file = find_yaml(name, folders)
     given = read_yaml(words) | given
     own = hparams_file.resolve().parent in [folder / "hparams" for folder in folders[:1]]

@@ -20,7 +20,8 @@ NUMBER_OR_NULL = {
     *("max_batch_seconds", "crop_seconds", "fold"),
     *("expert_hidden", "expert_out", "expert_rank", "emotion_hidden"),
 }
-OR_NULL = {"heads_folder"}  # has a value in the YAML, and may have none
+#: Have a value in the YAML, and may have none; what a missing data_folder means is said last.
+OR_NULL = {"heads_folder", "data_folder"}
 #: Keys that are the lowest and the highest of what is drawn.
 PAIRS = {"train_snr_db", "level_db"}
 #: Lowest and highest values of numbers; None where there is no end.
@@ -119,3 +120,9 @@ def check_values(defaults, given):
             if not ((low is None or value >= low) and (high is None or value <= high)):
                 ends = f"from {low} on" if high is None else f"from {low} to {high}"
                 raise SettingsError(f"{key} is {value}: it takes numbers {ends}.")
+    if given.get("data_folder", "") is None:
+        name = given.get("corpus", "the corpus")
+        raise SettingsError(
+            f"--data_folder is missing: the folder with the recordings of {name}. README.md of a "
+            "recipe says where its corpus can be had."
+        )

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from speechbrain_merit.data.corpora import RECIPES, find_corpora, overlay, recipe_module
+from speechbrain_merit.data.corpora import (
+    RECIPES,
+    find_corpora,
+    overlay,
+    prepare_one,
+    recipe_module,
+)
 from speechbrain_merit.data.manifests import load_manifest
 from speechbrain_merit.errors import MeritError, PreparationError
 from speechbrain_merit.training import run as recipe
@@ -190,6 +196,21 @@ def contents(folder, but=""):
     """{path: bytes} of a run's files, without those of one folder."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {p: p.read_bytes() for p in files if but == "" or folder / but not in p.parents}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("\ndef prepare_call-center():\n    pass\n", "line 2, is no Python"),
+        ("def prepare_callcenter():\n    pass\n", "has no function prepare_call_center"),
+    ],
+)
+def test_a_preparation_under_a_wrong_name_is_named(text, message, tmp_path):
+    folder = tmp_path / "Call Center"
+    folder.mkdir()
+    (folder / "call_center_prepare.py").write_text(text)
+    with pytest.raises(PreparationError, match=f"call_center_prepare.py.*{message}"):
+        prepare_one(folder.name, folder, "x", {}, {"labels": LABELS})
 
 
 def test_a_run_is_scored_on_another_corpus_in_a_folder_of_its_own(world, trained):

@@ -16,6 +16,7 @@ from speechbrain_merit.data.pipeline import fixed_set
 from speechbrain_merit.errors import PredictionsError
 from speechbrain_merit.evaluation import run
 from speechbrain_merit.evaluation.predictions import PREDICTIONS, read_predictions
+from speechbrain_merit.evaluation.provenance import summary
 from speechbrain_merit.evaluation.report import page
 from speechbrain_merit.evaluation.run import Output, evaluate, report, scored
 from speechbrain_merit.labels import label_encoder
@@ -271,3 +272,9 @@ def test_no_wave_outlives_its_scoring(enhances):
     for index, row in enumerate(scored(outputs(), enhances, n_jobs=0, total=200)):
         assert row["id"] == str(index) and ("scores" in row) == enhances
     assert len(alive) == 200 and max(alive) <= 3
+
+
+def test_a_corpus_from_elsewhere_has_its_name_in_the_report_and_not_its_path():
+    hparams = {"system": "merit", "corpus": "/some/where/Calls,nEMO", "encoder": "mini", "seed": 1}
+    hparams |= {"number_of_epochs": 1, "test_seed": 0}
+    assert summary(hparams, tiny_merit())["corpus"] == "Calls,nEMO"

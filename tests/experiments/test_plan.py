@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.experiments.command import run as run_command
 from speechbrain_merit.experiments.command import share
 from speechbrain_merit.experiments.plan import ROOT, read_plan
 from speechbrain_merit.experiments.results import Results
@@ -142,3 +143,10 @@ def test_the_experiments_of_the_repository_ask_for_keys_that_there_are(repo_root
             check_keys(hparams_file, overrides)
             if run.hparams != "hparams/cascade.yaml":  # its parts are not there yet
                 load(hparams_file, overrides)
+
+
+def test_a_shared_folder_that_is_not_there_stops_before_any_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="--shared: there is no folder nowhere"):
+        run_command([str(write_plan(tmp_path)), "--shared", "nowhere"])
+    assert not (tmp_path / "results").exists()

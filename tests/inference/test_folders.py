@@ -18,7 +18,7 @@ from speechbrain_merit.inference import command as analyse_command
 from speechbrain_merit.inference.analysis import Analysis
 from speechbrain_merit.inference.jobs import Job
 from speechbrain_merit.inference.picture import Picture
-from speechbrain_merit.inference.summary import earlier, merged, write_summary
+from speechbrain_merit.inference.summary import columns, earlier, merged, write_summary
 from tests.inference.test_cli import analyse, names, rows
 from tests.inference.test_inference import LABELS, RATE, wave
 from tests.tiny import tiny_merit
@@ -121,6 +121,18 @@ def test_a_summary_that_was_edited_keeps_its_own_columns(models, recordings, tmp
     assert analyse(models / "0", out, str(recordings / "b.wav")) == 0
     assert [row["note"] for row in rows(out)] == ["mine, 0", "", "mine, 2"]
     assert rows(out)[0] == edited[0]
+
+
+def test_a_summary_that_was_saved_with_semicolons_and_decimal_commas_is_one(tmp_path):
+    path = tmp_path / "summary.csv"
+    row = {"file": "März, 1.wav", "duration": "1.5", "p_sad": "0.25", "error": "", "note": "1,5"}
+    write_summary(path, [row])
+    with open(path, "w", newline="", encoding="utf-8-sig") as file:  # as Excel in German
+        writer = csv.DictWriter(file, columns([row]), restval="", delimiter=";")
+        writer.writeheader()
+        writer.writerow({**row, "duration": "1,5", "p_sad": "0,25"})
+    (again,) = earlier(path)
+    assert {key: again[key] for key in row} == row
 
 
 def test_rows_of_a_day_can_be_read_again(tmp_path):

@@ -13,8 +13,8 @@ import soundfile as sf
 import torch
 
 from speechbrain_merit.audio import speech_presence
-from speechbrain_merit.errors import AudioError, SettingsError
-from speechbrain_merit.inference import hearing
+from speechbrain_merit.errors import AudioError, PretrainedError, SettingsError
+from speechbrain_merit.inference import MeritInterface, hearing
 from speechbrain_merit.inference.summary import FIRST, LAST
 from tests.inference.test_inference import LABELS, RATE, build, wave
 
@@ -120,6 +120,17 @@ def test_what_is_no_recording_is_named_as_it_was_given(merit, source, message):
 
 
 # Many
+
+
+def test_the_name_of_a_file_is_no_list_of_files(merit):
+    with pytest.raises(SettingsError, match="takes a list of recordings, not 'calls/a.wav'"):
+        merit.analyse_files("calls/a.wav")
+
+
+@pytest.mark.parametrize("source", ["my_model", "results/merit/RAVDESS/1234/pretrained", "/nope"])
+def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(source):
+    with pytest.raises(PretrainedError, match=f"{source}: no such folder, and no name on the hub"):
+        MeritInterface.from_hparams(source=source)
 
 
 def test_one_bad_file_stops_no_other(merit, speech, tmp_path):

@@ -9,6 +9,8 @@ import pytest
 import soundfile as sf
 import torch
 
+from speechbrain_merit.audio.reading import Recording
+from speechbrain_merit.errors import AudioError
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.export.loading import shipped_model
 from tests.inference.test_cli import analyse, names, rows
@@ -123,6 +125,31 @@ def test_what_a_folder_holds_and_is_not_read_is_listed(model, tmp_path, capsys):
     (folder / "good.wav").unlink()
     assert analyse(model, out, str(folder)) == 1  # and it does not say that there is nothing
     assert "holds no recordings" not in {row["error"] for row in rows(out)}
+
+
+def test_what_was_converted_as_advised_fails_no_more(model, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "call.m4a").write_bytes(MPEG4)
+    (folder / "line.ul").write_bytes(bytes(range(256)) * 20)
+    assert analyse(model, out, str(folder)) == 1
+    errors = {os.path.basename(row["file"]): row["error"] for row in rows(out)}
+    assert "ffmpeg -f mulaw -ar 8000 -i line.ul line.wav" in errors["line.ul"]
+    for name in ("call.wav", "line.wav"):
+        write(folder / name, voice(1))
+    assert analyse(model, out, str(folder)) == 0
+    assert {os.path.basename(row["file"]) for row in rows(out)} == {"call.wav", "line.wav"}
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [(b"", "it is empty, of 0 bytes"), (b"ID3" + bytes(200), "it is damaged, or no sound")],
+)
+def test_a_file_without_sound_is_not_said_to_be_missing(content, message, tmp_path):
+    path = tmp_path / "call.mp3"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=f"no recording that can be read: {message}"):
+        Recording(path)
 
 
 def test_a_long_name_gives_a_shorter_one_for_its_results(model, tmp_path):

@@ -8,6 +8,7 @@ import soundfile as sf
 import torch
 from transformers import WavLMConfig, WavLMModel
 
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.inference.batches import relative, unpadded
@@ -161,6 +162,18 @@ def test_a_device_that_is_set_takes_the_network_along(merit):
     merit.device = "meta"
     assert merit.device == "meta"
     assert {value.device.type for value in merit.parameters()} == {"meta"}
+
+
+def test_it_is_loaded_onto_the_device_that_is_asked_for():
+    merit = MeritInterface.shipped(run_opts={"device": "meta"})
+    assert merit.device == "meta"
+    assert {value.device.type for value in merit.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("device", ["gpu", "0", f"cuda:{torch.cuda.device_count()}"])
+def test_a_device_that_is_not_here_is_named(device):
+    with pytest.raises(SettingsError, match=f"device: {device} is .* give cpu"):
+        MeritInterface.shipped(run_opts={"device": device})
 
 
 @pytest.mark.parametrize("seconds", [(1.0, 0.6), (4.5, 0.9)])  # in one pass, and in windows

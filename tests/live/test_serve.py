@@ -12,7 +12,9 @@ import pytest
 import soundfile as sf
 
 from speechbrain_merit.__main__ import main
+from speechbrain_merit.errors import AudioError
 from speechbrain_merit.inference import MeritInterface
+from speechbrain_merit.live.uploads import Upload
 from tests.live.service import RATE, running, small_model, until, voice
 
 for name in ("fastapi", "uvicorn", "python_multipart"):
@@ -114,6 +116,15 @@ def test_one_bad_recording_stops_no_other(address):
 )
 def test_what_is_no_recording_is_refused_in_a_sentence(address, content, words):
     refused(send(address, content, names=["call.wav"]), 422, words, "call.wav")
+
+
+def test_a_command_that_converts_names_the_clients_file(tmp_path):
+    upload = Upload(io.BytesIO(b"\0\0\0\x20ftypM4A " + bytes(99)), "my call.m4a", tmp_path)
+    with pytest.raises(AudioError) as raised:
+        upload.check(max_seconds=60)
+    sentence = upload.sentence(raised.value)
+    assert sentence.startswith("my call.m4a: ") and "upload" not in sentence
+    assert "ffmpeg -i 'my call.m4a' 'my call.wav'" in sentence
 
 
 def test_a_request_without_recordings_is_told_how_to_send_them(address):

@@ -69,6 +69,30 @@ def test_a_wrong_key_of_a_corpus_yaml_is_named(line, message, tmp_path, repo_roo
         recipe.run(["hparams/merit.yaml", "--corpus", str(tmp_path / "Mine")])
 
 
+@pytest.mark.parametrize(
+    "script, words",
+    [
+        ("train.py", ["--corpus", "--data_folder", "hparams/merit.yaml", "RAVDESS"]),
+        ("recipes/RAVDESS/train.py", ["--data_folder", "the corpus of this folder"]),
+        ("evaluate.py", ["--from_predictions", "--benchmark", "--corpus"]),
+        ("experiments.py", ["--shared", "recipes/RAVDESS/experiment.yaml"]),
+    ],
+)
+def test_help_says_how_it_is_called(script, words, repo_root):
+    command = [sys.executable, str(repo_root / script), "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert all(word in ended.stdout for word in words), ended.stdout
+
+
+def test_no_corpus_lies_where_minimerit_does(tmp_path, repo_root, monkeypatch):
+    monkeypatch.chdir(repo_root)
+    output = tmp_path / "run"
+    with pytest.raises(SettingsError, match="--data_folder is missing: .* recordings of RAVDESS"):
+        recipe.run(["hparams/merit.yaml", "--corpus", "RAVDESS", "--output_folder", str(output)])
+    assert not output.exists()
+
+
 def test_a_yaml_is_looked_for_here_then_in_the_recipe_then_in_the_repository(tmp_path, monkeypatch):
     mine = tmp_path / "Mine"
     (mine / "hparams").mkdir(parents=True)

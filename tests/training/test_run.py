@@ -130,6 +130,7 @@ def test_every_system_loads_with_every_corpus(system, name, tmp_path):
         [
             *(f"hparams/{system}.yaml", "--corpus", name, "--output_folder", str(tmp_path / "run")),
             *("--encoder", "mini"),  # a corpus may name one that has to be downloaded
+            *("--data_folder", "somewhere"),
         ]
     )
     hparams = load(hparams_file, overrides)
