@@ -37,12 +37,12 @@ def against_snr(results, systems, metric, noise_set):
     for system in systems:
         scores = [results.scores(system, (noise_set, snr), metric) for snr in snrs]
         if snrs and all(scores):
-            lines[system] = [sum(s) / len(s) for s in scores]
+            lines[results.titled(system, systems)] = [sum(s) / len(s) for s in scores]
     if not lines:
         return None
     figure, axes = empty(f"{METRICS[metric].title}, {noise_set} noise", "SNR (dB)")
-    for index, (system, values) in enumerate(lines.items()):
-        axes.plot(snrs, values, label=plain(system), **style(index))
+    for index, (title, values) in enumerate(lines.items()):
+        axes.plot(snrs, values, label=plain(title), **style(index))
     axes.set_xticks(snrs)
     axes.legend(frameon=False, fontsize=8)
     return figure

@@ -138,6 +138,11 @@ class Results:
             for conditions in self.systems.get(system, {None: {}}).values()
         )
 
+    def titled(self, system, systems):
+        """A system's name; where folds are missing, "(6 of 12 speakers)" of the most of systems."""
+        own, most = self.n_speakers(system), max(map(self.n_speakers, systems))
+        return system if own == most else f"{system} ({own} of {most} speakers)"
+
     def seeds(self, system, condition, metric):
         """Utterance → :class:`Heard` of each seed, of those that have a metric's values."""
         seeds = self.systems.get(system, {}).values()

@@ -74,13 +74,11 @@ def scores_table(results, table, metric):
     A system that was tested on fewer speakers than others, since folds are missing, says so.
     """
     rows, conditions = [], conditions_of(table)
-    tested = {system: results.n_speakers(system) for system in table["systems"]}
-    most = max(tested.values())
     for system in table["systems"]:
         cells = [results.scores(system, condition, metric) for condition in conditions]
         if any(cells):
-            few = f" ({tested[system]} of {most} speakers)" if tested[system] < most else ""
-            rows.append([system + few, *(mean_and_deviation(c, metric) for c in cells)])
+            title = results.titled(system, table["systems"])
+            rows.append([title, *(mean_and_deviation(c, metric) for c in cells)])
     if not rows:
         return ""
     return markdown([METRICS[metric].title, *map(named, conditions)], rows)

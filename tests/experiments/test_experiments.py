@@ -11,10 +11,10 @@ from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.comparison import Change
 from speechbrain_merit.evaluation.predictions import read_predictions, write_predictions
 from speechbrain_merit.experiments import command, schedule
-from speechbrain_merit.experiments.figures import style
+from speechbrain_merit.experiments.figures import against_snr, style
 from speechbrain_merit.experiments.keeping import keep
 from speechbrain_merit.experiments.plan import read_plan
-from speechbrain_merit.experiments.results import KEPT
+from speechbrain_merit.experiments.results import KEPT, Results
 from speechbrain_merit.experiments.schedule import Places, make
 from speechbrain_merit.experiments.summary import summarise
 from speechbrain_merit.experiments.tables import out_of_reach, reached
@@ -361,6 +361,11 @@ def test_what_is_not_there_is_said_and_the_rest_is_shown(plan, tmp_path):
     assert "Not there yet: 1 of its runs (merit_Tiny_fold2_2)" in text
     # other speakers than those of the systems beside it
     assert "| merit (6 of 12 speakers) | 0." in text and "| cascade | 0." in text
+    table = plan.tables[0]
+    results, noise_set = Results(plan, table, places.kept), table["conditions"][-1][0]
+    drawn = against_snr(results, table["systems"], "f1_macro", noise_set)
+    texts = [line.get_label() for line in drawn.axes[0].get_lines()]
+    assert "merit (6 of 12 speakers)" in texts and "cascade" in texts
 
 
 @pytest.mark.parametrize(
