@@ -86,7 +86,7 @@ class Recording:
         self.path = Path(path)
         size, _, _ = fingerprint(path)
         if size == 0:
-            raise AudioError(f"{path}: no recording that can be read: it is empty, of 0 bytes.")
+            raise AudioError(f"{path}: no recording that can be read: it is empty (0 bytes).")
         try:
             other = other_content(path)
             if other is not None:

@@ -102,8 +102,7 @@ def overlay(corpus, given, complete=False):
     folders = find_corpora(corpus)
     overlays = {name: read_corpus_yaml(folder)[0] for name, folder in folders.items()}
     first, *others = overlays
-    # that of the system's YAML is MiniMERIT's: no other corpus lies there
-    merged = {} if complete else {"data_folder": None, **overlays[first]}
+    merged = {} if complete else dict(overlays[first])
     merged["corpus"] = ",".join(
         name if folder.parent == RECIPES else str(folder) for name, folder in folders.items()
     )

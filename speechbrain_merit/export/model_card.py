@@ -15,9 +15,8 @@ CORPORA = "corpora.json"
 #: Keys of a ``corpus.yaml`` that are for the model card alone.
 FACTS = ("licence", "language", "citation")
 UNKNOWN = "ask its owners"
-NON_COMMERCIAL = "not for commercial use"
-#: In the card of a model whose data forbid commercial use.
-CLOSED = (NON_COMMERCIAL, "license: cc-by-nc")
+#: In the licence of data, or the card of a model, that allow no commercial use.
+NON_COMMERCIAL = ("not for commercial use", "no commercial use", "license: cc-by-nc")
 TAGS = ["speech-enhancement", "speech-emotion-recognition", "speechbrain_merit"]
 
 #: Task and metric as the hub names them → keys of ``metrics.json`` and their titles.
@@ -105,6 +104,17 @@ class Run:
         )
 
 
+def closes(text):
+    """Whether a licence, or the card of a model, allows no commercial use.
+
+    Example
+    -------
+    >>> closes("CC BY-NC-ND 4.0: no commercial use, no derivatives"), closes("CC0 1.0")
+    (True, False)
+    """
+    return any(words in text for words in NON_COMMERCIAL)
+
+
 def card_of_start(hparams):
     """Name and card of the model of this package that a run started from; None without one.
 
@@ -157,9 +167,9 @@ def model_card(hparams, run=None, precision="fp32", temperature=None, reason=Non
     corpora = {name: run.corpora.get(name, {}) for name in names}
     title = f"{hparams['system']} on {' and '.join(corpora)}"
     corpora_and_speech = corpora | {name: {} for name in hparams.get("speech_folders") or {}}
-    closed = any(NON_COMMERCIAL in facts.get("licence", "") for facts in corpora.values())
     start = card_of_start(hparams)
-    closed = closed or (start is not None and any(words in start[1] for words in CLOSED))
+    closed = any(closes(facts.get("licence", "")) for facts in corpora.values())
+    closed = closed or (start is not None and closes(start[1]))
     low, high = hparams["train_snr_db"]
     labels = list(hparams["labels"])
     results = (run.tables or "The run was not scored on test speakers.").strip()

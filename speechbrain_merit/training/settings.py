@@ -86,6 +86,8 @@ def parse(arguments, corpus=None, lay_over=True):
     given = read_yaml(words) | given
     own = hparams_file.resolve().parent in [folder / "hparams" for folder in folders[:1]]
     overrides = given if corpus is None else overlay(corpus, given, complete=own)
+    if corpus is not None and not own:  # the YAML's is MiniMERIT's: no other corpus lies there
+        overrides = {"data_folder": None, **overrides}
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
     check_keys(hparams_file, overrides)

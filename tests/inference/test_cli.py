@@ -176,7 +176,7 @@ def test_what_is_no_recording_stops_no_other(model, tmp_path):
     files = [str(path) for path in (raw, pipe, cut, tmp_path / "linked", tmp_path / "whole.wav")]
     assert analyse(model, out, *files, "--batch_size", "2") == 1
     errors = {row["file"]: row["error"] for row in rows(out)}
-    assert "samplerate must be specified" in errors[str(raw)]
+    assert "samples without a header" in errors[str(raw)]
     assert "is no file" in errors[str(pipe)] and "is cut off after" in errors[str(cut)]
     assert "symbolic links" in errors[str(tmp_path / "linked" / "loop.wav")]
     assert not errors[files[-1]] and names(out) == [
