@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from peers import PEERS, RATE
+from peers import PEERS, RATE, levelled
 
 from speechbrain_merit.data.corpora import prepare_corpora
 from speechbrain_merit.data.datasets import fixed_test_set, prepare_noise
@@ -34,7 +34,6 @@ from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training.settings import load, parse, user_errors
 
 ROOT = Path(__file__).resolve().parents[1]
-LEVEL, PEAK = 10 ** (-26 / 20), 0.99  # root mean square of what peers hear; lower if peaks need it
 MOST_DELAY = RATE // 5  # samples
 COLUMNS = ("pesq", "stoi", "si_sdr")
 FORMAT = {"pesq": "{:.2f}", "stoi": "{:.3f}", "si_sdr": "{:.1f}"}
@@ -71,12 +70,6 @@ def delay_of(peer, speech):
     spectra = np.fft.rfft(output, size), np.fft.rfft(speech, size)
     likeness = np.fft.irfft(spectra[0] * spectra[1].conj())
     return int(likeness[:MOST_DELAY].argmax())
-
-
-def levelled(peer, wave):
-    """What a peer makes of a wave at the common level, back at its own."""
-    scale = min(LEVEL / max(wave.std(), 1e-8), PEAK / max(np.abs(wave).max(), 1e-8))
-    return peer((scale * wave).astype(np.float32)) / scale
 
 
 def aligned(peer, wave, delay):

@@ -20,6 +20,7 @@ import numpy as np
 import soxr
 
 RATE, WIDE = 16000, 48000
+LEVEL, PEAK = 10 ** (-26 / 20), 0.99  # root mean square of what peers hear; lower if peaks need it
 STRONGEST = 4  # of WebRTC's levels of suppression
 BLOCK, SHIFT = 512, 128  # samples, of DTLN
 
@@ -27,6 +28,12 @@ BLOCK, SHIFT = 512, 128  # samples, of DTLN
 def in_frames(wave, size):
     """Frames (N, size) of a wave, zeros behind its end."""
     return np.pad(wave, (0, -len(wave) % size)).reshape(-1, size)
+
+
+def levelled(peer, wave):
+    """What a peer makes of a wave at the common level, back at its own."""
+    scale = min(LEVEL / max(wave.std(), 1e-8), PEAK / max(np.abs(wave).max(), 1e-8))
+    return peer((scale * wave).astype(np.float32)) / scale
 
 
 def at_48k(enhance):

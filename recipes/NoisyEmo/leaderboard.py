@@ -21,7 +21,7 @@ from speechbrain_merit.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from speechbrain_merit.evaluation.summary import baseline_f1, summary, to_markdown
+from speechbrain_merit.evaluation.summary import baseline_f1, summary, tested, to_markdown
 from speechbrain_merit.writing import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -44,7 +44,8 @@ def add(source, name):
     if not stem or stem == BASELINE != name or "|" in name or "\n" in name:
         raise PredictionsError(f"No row can be named {name!r}: give another --name.")
     source = Path(source)
-    header, rows = read_predictions(find_predictions(source) if source.is_dir() else source)
+    found = read_predictions(find_predictions(source) if source.is_dir() else source)
+    header, rows = tested(*found)
     corpus = header["summary"].get("corpus") or ""
     if not corpus.startswith("NoisyEmo-"):
         raise PredictionsError(f"{source} was not scored with evaluate.py --benchmark.")

@@ -4,8 +4,7 @@
 
 Trained on the training speakers of RAVDESS and nEMO (WAV as published, or FLAC of the same names),
 one on clean speech, the other on clean and noisy speech. How strongly their weights are held down
-is chosen on the validation speakers, clean and noisy alike. Test speakers are never read. The noise
-is of the kinds that need no recordings, drawn for training alone.
+is chosen on the validation speakers, clean and noisy alike. Test speakers are never read.
 """
 
 import argparse
@@ -15,15 +14,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from speechbrain_merit.data.exact import noises
-from speechbrain_merit.data.exact.draws import Draws
 from speechbrain_merit.data.exact.filters import RATE, resample
-from speechbrain_merit.data.exact.integers import fitted
-from speechbrain_merit.data.exact.mixing import mixed, piece
+from speechbrain_merit.training.probe_training import fit, sounds, training_noise
 from speechbrain_merit.training.probes import LABELS, PATH, PROBES, Features
 
 RAVDESS = re.compile(r"03-01-(0[1345])-0[12]-0[12]-0[12]-(\d\d)\.(wav|flac)")
@@ -34,10 +28,6 @@ SPEAKERS = {
     "train": [f"{n:02d}" for n in range(1, 17)] + ["EB0", "IC0", "KD0", "KS0", "MK0", "TP0"],
     "valid": ["17", "18", "19", "20", "SM0"],
 }
-SNRS = (-5, 0, 5, 10, 15, 20)
-COPIES = 2  # noisy versions of each utterance
-KINDS = list(noises.SYNTHESISED)
-STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1, 3)  # C of the regression
 
 
 def utterances(ravdess, nemo):
@@ -50,33 +40,23 @@ def utterances(ravdess, nemo):
                 yield split[match[order[1]]], EMOTIONS[match[order[0]]], path
 
 
-def sounds(path, recordings):
-    """An utterance, clean and with noise of drawn kinds and SNRs, float32."""
+def read(path):
+    """The first channel of a recording at 16 kHz, (S,) int16."""
     samples, rate = sf.read(path, dtype="int16", always_2d=True)
-    clean = resample(samples[:, 0], rate, RATE)
-    yield clean / np.float32(32768)
-    for copy in range(COPIES):
-        draws = Draws("probe", path.stem, copy)
-        noise = recordings[draws.integer(0, len(recordings))]
-        snr = SNRS[draws.integer(0, len(SNRS))]
-        yield fitted(mixed(clean, piece(noise, len(clean), draws), snr))[0] / np.float32(32768)
+    return resample(samples[:, 0], rate, RATE)
 
 
-def fit(train, valid):
-    """Weights and bias with the best F1-macro on the validation speakers; and that F1."""
-    (x, y), (x_valid, y_valid) = train, valid
-    scaler = StandardScaler().fit(x)
-    best = None
-    for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
-        model.fit(scaler.transform(x), y)
-        f1 = f1_score(y_valid, model.predict(scaler.transform(x_valid)), average="macro")
-        if best is None or f1 > best[0]:
-            best = f1, strength, model
-    f1, strength, model = best
+def logistic(strength):
+    """A linear classifier; emotions count alike."""
+    return LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
+
+
+def weights_of(pipeline):
+    """Weights and bias on features as they are, of a classifier on standardised ones."""
+    scaler, model = (step for _, step in pipeline.steps)
     weights = model.coef_ / scaler.scale_
     bias = model.intercept_ - weights @ scaler.mean_
-    return weights.astype(np.float32), bias.astype(np.float32), f1, strength
+    return weights.astype(np.float32), bias.astype(np.float32)
 
 
 def main():
@@ -86,11 +66,10 @@ def main():
     parser.add_argument("--nemo", required=True)
     given = parser.parse_args()
     rows = list(utterances(given.ravdess, given.nemo))
-    recordings = [noises.recording(kind, f"probe {n}") for kind in KINDS for n in range(3)]
-    hear = Features(path=None)
+    recordings, hear = training_noise(), Features(path=None)
     heard, labels, splits, noisy = [], [], [], []
     for split, label, path in tqdm(rows):
-        found = list(hear(sounds(path, recordings)))
+        found = list(hear(sounds(read(path), path.stem, recordings)))
         heard += found
         labels += [LABELS.index(label)] * len(found)
         splits += [split] * len(found)
@@ -101,9 +80,10 @@ def main():
     for name in PROBES:
         own = (splits == "train") & (~noisy if name == "clean" else True)
         chosen = valid & (~noisy if name == "clean" else True)
-        found = fit((heard[own], labels[own]), (heard[chosen], labels[chosen]))
-        arrays[f"{name}_weights"], arrays[f"{name}_bias"], f1, strength = found
-        print(f"{name}: {own.sum()} sounds, C {strength:g}, F1-macro {f1:.3f} on {chosen.sum()}")
+        found = fit(logistic, (heard[own], labels[own]), (heard[chosen], labels[chosen]))
+        arrays[f"{name}_weights"], arrays[f"{name}_bias"] = weights_of(found.pipeline)
+        said = f"C {found.strength:g}, F1-macro {found.f1:.3f}"
+        print(f"{name}: {own.sum()} sounds, {said} on {chosen.sum()}")
     np.savez(PATH, **arrays)
 
 

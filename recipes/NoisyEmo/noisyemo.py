@@ -39,6 +39,9 @@ def arguments(given=None):
         help="a further noise set as published; may be repeated",
     )
     parser.add_argument(
+        "--also", nargs="+", default=[], metavar="CODEC", help="opus, mp3: rows beside the test"
+    )
+    parser.add_argument(
         "--verify", nargs="?", const=COMMITTED, metavar="MANIFEST", help="compare, build nothing"
     )
     parser.add_argument("--write_hashes", metavar="FILE", help="hashes to commit, of a whole one")
@@ -72,7 +75,7 @@ def main(given=None):
         write_hashes(asked.out, asked.write_hashes)
         return 0
     folders = dict(noise.split("=", 1) for noise in asked.noise)
-    build(read_settings(yaml, asked.data_folder, folders), asked.out, asked.jobs)
+    build(read_settings(yaml, asked.data_folder, folders), asked.out, asked.jobs, also=asked.also)
     print(f"{asked.out} is complete; whether it is the same test says --verify")
     return 0
 

@@ -84,25 +84,36 @@ class Features:
 
     def __call__(self, waves):
         """Yields the features (2 · L · D) of each of many waves (S), in float32."""
-        waves = iter(waves)
-        while batch := list(islice(waves, BATCH)):
-            yield from self._batch(batch)
+        return pooled(lambda *batch: self.model.hear(*batch)[1:], waves, self.device)
 
-    @torch.no_grad()
-    def _batch(self, waves):
-        longest = max(map(len, waves))
-        wavs = torch.zeros(len(waves), longest)
-        for row, wave in zip(wavs, waves):
+
+@torch.no_grad()
+def pooled(hear, waves, device="cpu"):
+    """Yields means and deviations over time, (2 · L · D), of what an encoder makes of many waves.
+
+    Arguments
+    ---------
+    hear : callable
+        Waves (B, S) and relative lengths (B) to hidden states (L, B, T, D) and theirs.
+    waves : iterable of array
+        Waves (S) each.
+    device : str
+        Where it runs.
+    """
+    waves = iter(waves)
+    while batch := list(islice(waves, BATCH)):
+        longest = max(map(len, batch))
+        wavs = torch.zeros(len(batch), longest)
+        for row, wave in zip(wavs, batch):
             row[: len(wave)] = torch.as_tensor(np.asarray(wave, dtype=np.float32))
-        lengths = torch.tensor([len(wave) / longest for wave in waves])
-        wavs, lengths = wavs.to(self.device), lengths.to(self.device)
-        _, hidden, frame_lengths = self.model.hear(wavs, lengths)
-        mask = frame_mask(frame_lengths, len(waves), hidden.shape[2], hidden.device)[..., None]
+        lengths = torch.tensor([len(wave) / longest for wave in batch])
+        hidden, frame_lengths = hear(wavs.to(device), lengths.to(device))
+        mask = frame_mask(frame_lengths, len(batch), hidden.shape[2], hidden.device)[..., None]
         count = mask.sum(dim=1)
         mean = (hidden * mask).sum(dim=2) / count
         spread = (((hidden - mean[:, :, None]) * mask) ** 2).sum(dim=2) / count
         both = torch.cat([mean, spread.sqrt()])  # (2 L, B, D)
-        return both.transpose(0, 1).flatten(1).float().cpu().numpy()
+        yield from both.transpose(0, 1).flatten(1).float().cpu().numpy()
 
 
 def answers(features):

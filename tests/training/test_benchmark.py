@@ -19,7 +19,8 @@ from speechbrain_merit.errors import (
     PretrainedError,
     SettingsError,
 )
-from speechbrain_merit.evaluation.predictions import read_predictions
+from speechbrain_merit.evaluation.predictions import read_predictions, write_predictions
+from speechbrain_merit.training import enhanced
 from speechbrain_merit.training.enhanced import Enhanced
 from speechbrain_merit.training.probes import LABELS, PATH, Features, probes
 from speechbrain_merit.training.scoring import score
@@ -343,3 +344,35 @@ def test_the_probes_are_small_and_fit_the_encoder():
     assert PATH.stat().st_size <= 1 << 20
     for weights, bias in probes().values():
         assert weights.shape == (len(LABELS), 3840) and bias.shape == (len(LABELS),)
+
+
+def test_two_tools_whose_folders_have_one_name_do_not_share_results(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        answers(bench, tmp_path / place / "x.csv", ["file", "predicted"], lambda i: [i.file, "sad"])
+    score(["--benchmark", str(bench), "--predicted", "a/x.csv"])
+    score(["--benchmark", str(bench), "--predicted", str(tmp_path / "a" / "x.csv")])  # again
+    with pytest.raises(SettingsError, match="a/x.csv was scored as: give --output_folder"):
+        score(["--benchmark", str(bench), "--predicted", "b/x.csv"])
+
+
+@pytest.mark.parametrize("probes_of, taken", [(None, True), ("another encoder", False)])
+def test_committed_answers_to_the_noisy_input_are_taken_where_they_are_the_same_test(
+    bench, tmp_path, monkeypatch, probes_of, taken
+):
+    """A row that says `angry` of everything is told from what probes would answer."""
+    benchmark, features = Benchmark(bench), Features()
+    monkeypatch.setattr(Benchmark, "committed", lambda self, name: tmp_path / f"{name}.jsonl.xz")
+    rows = [enhanced._row(i, item, None) for i, item in enumerate(benchmark.items)]
+    for probe, name in enhanced.COMMITTED.items():
+        header = enhanced._header(benchmark, probe, ["ser"])
+        header["settings"]["probes"] = probes_of or features.digest
+        own = [{**row, "probabilities": [1.0, 0.0, 0.0, 0.0]} for row in rows]
+        write_predictions(tmp_path / f"{name}.jsonl.xz", header, own)
+    found = enhanced.committed_answers(benchmark, features.digest)
+    assert (found is not None) == taken
+    if taken:
+        assert all((chances[:, 0] == 1).all() for chances in found.values())
+    (tmp_path / "noisy-input-probe-noise.jsonl.xz").unlink()
+    assert enhanced.committed_answers(benchmark, features.digest) is None

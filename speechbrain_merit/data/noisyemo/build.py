@@ -1,8 +1,9 @@
 """Builds a benchmark's folder: noise first, then every utterance under every condition.
 
-An utterance is one job. Its rows are kept in ``.parts/`` once its files are written, so that what
-was interrupted goes on where it was; ``manifest.csv`` is written last. Built
-again, a whole benchmark makes what is missing.
+An utterance is one job. Its rows are kept in ``.parts/`` once its files are written, with a digest
+of the recordings that they were made of, so that what was interrupted goes on where it was and what
+has another recording since is made anew; ``manifest.csv`` is written last. Built again, a whole
+benchmark makes what is missing.
 """
 
 import hashlib
@@ -22,9 +23,20 @@ from speechbrain_merit.data.exact.draws import Draws
 from speechbrain_merit.data.exact.filters import RATE
 from speechbrain_merit.data.exact.integers import fitted
 from speechbrain_merit.data.exact.mixing import mixed, piece, without_gaps
+from speechbrain_merit.data.noisyemo.compressed import CODECS, check_codecs, compressed
 from speechbrain_merit.data.noisyemo.listing import utterances
-from speechbrain_merit.data.noisyemo.manifest import NAME, read_manifest, write_manifest
-from speechbrain_merit.data.noisyemo.published import SUFFIXES, read_published, sha256
+from speechbrain_merit.data.noisyemo.manifest import (
+    BESIDE,
+    NAME,
+    read_manifest,
+    write_manifest,
+)
+from speechbrain_merit.data.noisyemo.published import (
+    SUFFIXES,
+    published_sha256,
+    read_published,
+    sha256,
+)
 from speechbrain_merit.errors import AudioError, PreparationError
 from speechbrain_merit.evaluation.parallel import ordered_map
 from speechbrain_merit.writing import write_bytes, write_text
@@ -36,7 +48,7 @@ RECENT = 64  # recordings of noise that a process holds: 30 s are 1 MB
 LEFT = re.compile(r"\.[0-9a-f]{32}\.part")  # what a killed process was writing
 
 
-def build(settings, out, jobs=-1, only=None):
+def build(settings, out, jobs=-1, only=None, also=()):
     """Builds a benchmark, or goes on building it.
 
     Arguments
@@ -49,6 +61,8 @@ def build(settings, out, jobs=-1, only=None):
         Processes; −1 takes every core.
     only : sequence of str, optional
         Ids of the utterances that are wanted; the manifest then holds these alone.
+    also : sequence of str
+        Lossy codecs, ``opus`` and ``mp3``, whose rows stand beside the test.
 
     Returns
     -------
@@ -63,19 +77,25 @@ def build(settings, out, jobs=-1, only=None):
         A file cannot be read.
     """
     out = Path(out)
+    check_codecs(also)
     listed = utterances(settings)
     wanted = [row for row in listed["test"] if only is None or row.id in only]
     _claim(out, settings)
     recordings = noise_recordings(settings)
     title = f"NoisyEmo {settings.corpus}"
-    voices = [str(row.path) for row in listed["valid"]]
-    make_noise = partial(_noise_part, out=out, voices=voices)
+    voices = tuple(str(row.path) for row in listed["valid"])
+    known_by = _digest(map(published_sha256, voices)) if "babble" in settings.noises else ""
+    make_noise = partial(_noise_part, out=out, voices=voices, known_by=known_by)
     rows = _all(ordered_map(make_noise, recordings, jobs, f"{title}, noise"))
-    by_set = {}
+    by_set, made_of = {}, _digest(row["sha256"] for row in rows)
     for row in rows:
         by_set.setdefault(row["condition"], []).append(row["file"])
-    make = partial(_utterance_part, out=out, settings=settings, noise=by_set)
+    make = partial(_utterance_part, out=out, settings=settings, noise=by_set, made_of=made_of)
     rows += _all(ordered_map(make, wanted, jobs, title))
+    if also:
+        clean = [row for row in rows if row["kind"] == "clean"]
+        code = partial(_codec_part, out=out, codecs=also)
+        rows += _all(ordered_map(code, clean, jobs, f"{title}, {' and '.join(also)}"))
     for path in out.rglob(".*.part"):
         if LEFT.fullmatch(path.name):
             path.unlink()
@@ -125,28 +145,57 @@ def _claim(out, settings):
     except OSError as error:
         raise PreparationError(f"--out {out} cannot be written: {error}") from error
     if (out / NAME).is_file():
-        parts = {}
-        for row in read_manifest(out):
-            parts.setdefault(row["utterance"] or row["file"], []).append(row)
-        for name, rows in parts.items():
-            write_text(_part(out, name), json.dumps(rows))
+        _restore(out, read_manifest(out))
         (out / NAME).unlink()
+
+
+def _restore(out, rows):
+    """Makes parts of the rows of a whole benchmark again."""
+    parts = {}
+    for row in rows:
+        beside = row["kind"] == BESIDE
+        name = _beside(row["utterance"]) if beside else row["utterance"] or row["file"]
+        parts.setdefault(name, []).append(row)
+    made_of = _digest(row["sha256"] for row in rows if row["kind"] == "noise")
+    clean = {row["utterance"]: row for row in rows if row["kind"] == "clean"}
+    for name, own in parts.items():
+        first = own[0]
+        if first["kind"] == "noise":
+            source = first["source_sha256"]
+        elif first["kind"] == BESIDE:
+            named = dict.fromkeys(row["condition"] for row in own)
+            source = _digest([clean[first["utterance"]]["sha256"], *sorted(named)])
+        else:
+            source = _digest([clean[name]["source_sha256"], made_of])
+        _remember(out, name, source, own)
 
 
 def _all(parts):
     return [row for part in parts for row in part]
 
 
-def _kept(out, name, make):
-    """The rows of a part: those of an earlier run whose files are there, or made anew."""
+def _kept(out, name, made_of, make):
+    """The rows of a part: those of an earlier run whose files are there, or made anew.
+
+    They count where they were made of the same: ``made_of`` is its digest.
+    """
     part = _part(out, name)
     if part.is_file():
-        rows = json.loads(part.read_text(encoding="utf-8"))
-        if all((out / row["file"]).is_file() for row in rows):
+        said = json.loads(part.read_text(encoding="utf-8"))
+        rows = said["rows"] if isinstance(said, dict) and said["made_of"] == made_of else []
+        if rows and all((out / row["file"]).is_file() for row in rows):
             return rows
     rows = make()
-    write_text(part, json.dumps(rows))
+    _remember(out, name, made_of, rows)
     return rows
+
+
+def _remember(out, name, made_of, rows):
+    write_text(_part(out, name), json.dumps({"made_of": made_of, "rows": rows}))
+
+
+def _digest(texts):
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def _part(out, name):
@@ -178,46 +227,73 @@ def read_flac(path):
     return samples
 
 
-def _noise_part(recording, out, voices):
-    """Makes a recording of noise; returns its row in a list."""
+def _noise_part(recording, out, voices, known_by):
+    """Makes a recording of noise; returns its row in a list.
+
+    ``voices`` are paths of what babble is made of, ``known_by`` a digest of their digests.
+    """
     kind, name, path, seconds = recording
     file = f"noise/{kind}/{Path(name).with_suffix('').as_posix()}.flac"
+    if path is not None:
+        source = published_sha256(path, seconds)
+    else:
+        source = known_by if kind == "babble" else ""
 
     def make():
         row = {"file": file, "kind": "noise", "condition": kind}
         if path is None:
-            own = ()
-            if kind == "babble":
-                own, row["source_sha256"] = _voices(tuple(voices))
+            own = _voices(voices, known_by) if kind == "babble" else ()
             samples = noises.recording(kind, int(name), own)
         else:
-            samples, row["source_sha256"] = read_published(path, seconds)
-            row["source"], samples = name, without_gaps(samples)
+            row["source"], samples = name, without_gaps(read_published(path, seconds).samples)
+        if source:
+            row["source_sha256"] = source
         write_flac(out / file, samples)
         return [{**row, "sha256": sha256(samples), "samples": len(samples)}]
 
-    return _kept(out, file, make)
+    return _kept(out, file, source, make)
 
 
 @cache
-def _voices(paths):
-    """The validation utterances, which the recordings of babble share, and what they are known by.
-
-    That is the SHA-256 of the digests of all of them, as published.
-    """
-    found = [read_published(path) for path in paths]
-    digest = hashlib.sha256("\n".join(one.sha256 for one in found).encode()).hexdigest()
-    return [one.samples for one in found], digest
+def _voices(paths, known_by):
+    """The validation utterances, which the recordings of babble share."""
+    return [read_published(path).samples for path in paths]
 
 
 @lru_cache(RECENT)
-def _noise(path):
+def _noise(path, written):
+    """A recording of noise; ``written`` tells it from what the file held before."""
     return read_flac(path)
 
 
-def _utterance_part(utterance, out, settings, noise):
-    """Makes every file of an utterance; returns their rows."""
-    return _kept(out, utterance.id, lambda: list(_rows(utterance, out, settings, noise)))
+def _utterance_part(utterance, out, settings, noise, made_of):
+    """Makes every file of an utterance; returns their rows. ``made_of`` is the noise's digest."""
+    source = _digest([published_sha256(utterance.path), made_of])
+    return _kept(out, utterance.id, source, lambda: list(_rows(utterance, out, settings, noise)))
+
+
+def _beside(utterance):
+    """The name of the part of an utterance's rows beside the test."""
+    return f"{utterance} {BESIDE}"
+
+
+def _codec_part(clean, out, codecs):
+    """Makes what lossy codecs leave of an utterance; returns the rows."""
+
+    def make():
+        samples, rows = read_flac(out / clean["file"]), []
+        own = {key: clean[key] for key in ("utterance", "speaker", "label")}
+        for codec in codecs:
+            for severity in range(1, 1 + len(CODECS[codec][2])):
+                file = f"{codec}/{severity}/{clean['utterance']}.flac"
+                coded = compressed(samples, codec, severity)
+                write_flac(out / file, coded)
+                row = {"file": file, "kind": BESIDE, "sha256": sha256(coded), "samples": len(coded)}
+                rows.append({**row, **own, "condition": codec, "level": severity})
+        return rows
+
+    source = _digest([clean["sha256"], *sorted(codecs)])
+    return _kept(out, _beside(clean["utterance"]), source, make)
 
 
 def _rows(utterance, out, settings, noise):
@@ -241,7 +317,8 @@ def _rows(utterance, out, settings, noise):
         draws = Draws(settings.corpus, kind, name, snr)
         file = noise[kind][draws.integer(0, len(noise[kind]))]
         try:
-            part = piece(_noise(out / file), len(clean), draws)
+            whole = _noise(out / file, (out / file).stat().st_mtime_ns)
+            part = piece(whole, len(clean), draws)
         except ValueError as error:
             raise AudioError(f"{out / file}: {error}") from error
         samples, factor = fitted(mixed(clean, part, snr))

@@ -1,4 +1,4 @@
-"""The utterances of a corpus: those that are scored, and those whose voices make the babble."""
+"""The utterances of a corpus: those that are scored, those of the babble's voices, and the rest."""
 
 import re
 import tempfile
@@ -18,18 +18,20 @@ class Utterance(NamedTuple):
     label: str
 
 
-def utterances(settings):
-    """The test and the validation utterances of a corpus, each sorted by id.
+def utterances(settings, splits=("test", "valid")):
+    """The utterances of a corpus by split, each sorted by id.
 
     Arguments
     ---------
     settings : Settings
         Of the benchmark.
+    splits : sequence of str
+        Which. ``train`` are the speakers who are neither tested nor validated on.
 
     Returns
     -------
     dict
-        ``{"test": […], "valid": […]}`` of `Utterance`.
+        ``{split: […]}`` of `Utterance`.
 
     Raises
     ------
@@ -38,12 +40,12 @@ def utterances(settings):
         that of the release.
     """
     if settings.recipe is not None:
-        found = _by_recipe(settings)
+        found = _by_recipe(settings, splits)
     else:
         folder = _synthesised(settings) if settings.synthesised else Path(settings.data_folder)
-        found = _by_name(settings, folder.expanduser())
+        found = _by_name(settings, folder.expanduser(), splits)
     for split, rows in found.items():
-        if not rows and (split == "test" or "babble" in settings.noises):
+        if not rows and (split != "valid" or "babble" in settings.noises):
             raise PreparationError(
                 f"{settings.data_folder} holds no {split} utterance of {settings.corpus}. "
                 f"{settings.source}"
@@ -54,8 +56,8 @@ def utterances(settings):
             raise PreparationError(
                 f"{settings.corpus}: {twice[0]} is there twice, {one} and {other}: take one out."
             )
-    count = len(found["test"])
-    if settings.utterances not in (None, count):
+    count = len(found.get("test", ()))
+    if "test" in splits and settings.utterances not in (None, count):
         raise PreparationError(
             f"{settings.data_folder} holds {count} test utterances of {settings.corpus}, and the "
             f"release has {settings.utterances}: complete the copy. {settings.source}"
@@ -63,7 +65,7 @@ def utterances(settings):
     return {split: sorted(rows) for split, rows in found.items()}
 
 
-def _by_name(settings, folder):
+def _by_name(settings, folder, splits):
     """Utterances by what their file names say."""
     if not folder.is_dir():
         raise PreparationError(f"--data_folder {folder} is no folder. {settings.source}")
@@ -71,16 +73,19 @@ def _by_name(settings, folder):
 
     pattern = re.compile(settings.files)
     speakers = {split: {*map(str, getattr(settings, split))} for split in ("test", "valid")}
-    found = {"test": [], "valid": []}
+    heard = speakers["test"] | speakers["valid"]
+    found = {split: [] for split in splits}
     for path in find_audio(folder):
         # a copy in FLAC holds the samples that were published
         match = pattern.fullmatch(re.sub(r"(?i)\.flac$", ".wav", path.name))
         if match is None or match["id"] in settings.exclude:
             continue
         label = settings.emotions.get(match["emotion"])
+        speaker = match["speaker"]
         for split, rows in found.items():
-            if label is not None and match["speaker"] in speakers[split]:
-                rows.append(Utterance(match["id"], path, match["speaker"], label))
+            own = speaker not in heard if split == "train" else speaker in speakers[split]
+            if label is not None and own:
+                rows.append(Utterance(match["id"], path, speaker, label))
     return found
 
 
@@ -94,7 +99,7 @@ def _synthesised(settings):
     return Path(settings.data_folder)
 
 
-def _by_recipe(settings):
+def _by_recipe(settings, splits):
     """Utterances as the preparation of a recipe lists them."""
     from speechbrain_merit.data.corpora import find_corpora, prepare_one
     from speechbrain_merit.data.manifests import load_manifest
@@ -106,10 +111,10 @@ def _by_recipe(settings):
     with tempfile.TemporaryDirectory() as save:
         manifests = {split: Path(save) / f"{split}.json" for split in ("train", "valid", "test")}
         try:
-            prepare_one(name, folder, settings.data_folder, manifests, hparams, ("valid", "test"))
+            prepare_one(name, folder, settings.data_folder, manifests, hparams, splits)
         except FileNotFoundError as error:
             raise PreparationError(f"--data_folder {settings.data_folder}: {error}") from error
-        rows = {s: load_manifest(manifests[s], None, root) for s in ("test", "valid")}
+        rows = {s: load_manifest(manifests[s], None, root) for s in splits}
     return {
         split: [
             Utterance(key, Path(row["wav"]), str(row["spk_id"]), row["emo"])

@@ -2,7 +2,7 @@
 
 ================= ================================================================================
 ``file``          below the benchmark's folder, FLAC, 16 kHz, int16
-``kind``          ``noise``, ``clean``, ``noisy`` or ``distorted``
+``kind``          ``noise``, ``clean``, ``noisy`` or ``distorted``; ``beside``: outside the test
 ``sha256``        of rate, shape and little-endian bytes of the samples: see `published.sha256`
 ``samples``       their number
 ``utterance`` …   ``speaker`` and ``label``: who says it how; empty for noise
@@ -23,6 +23,7 @@ from speechbrain_merit.errors import PreparationError
 from speechbrain_merit.writing import write_text
 
 NAME = "manifest.csv"
+BESIDE = "beside"  # the kind of rows that hold for one machine alone
 COLUMNS = ("file", "kind", "sha256", "samples", "utterance", "speaker", "label", "condition")
 COLUMNS += ("level", "factor", "noise", "source", "source_sha256")
 

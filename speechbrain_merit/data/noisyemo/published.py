@@ -51,6 +51,32 @@ def read_published(path, seconds=None):
     AudioError
         The file is missing, cut, empty, silent or not of whole numbers, or has an odd rate.
     """
+    wave, rate = _read(path, seconds)
+    try:
+        samples = resample(_mono(wave), rate)
+    except ValueError as error:
+        raise AudioError(f"{path}: {error}") from error
+    if not samples.any():
+        raise AudioError(
+            f"{path} is silent as one channel of 16 bits at {RATE} Hz: it is too quiet, or its "
+            "channels cancel each other. Fetch it again, or leave it out by `exclude` in the YAML."
+        )
+    return Published(samples, sha256(wave, rate))
+
+
+def published_sha256(path, seconds=None):
+    """The SHA-256 of the samples as published, as `read_published` gives it, without converting.
+
+    Raises
+    ------
+    AudioError
+        As `read_published`.
+    """
+    return sha256(*_read(path, seconds))
+
+
+def _read(path, seconds):
+    """The samples (S, channels) of a recording, and its rate in Hz."""
     try:
         with sf.SoundFile(path) as file:
             bits, rate, said = BITS.get(file.subtype), file.samplerate, file.frames
@@ -77,16 +103,7 @@ def read_published(path, seconds=None):
         raise AudioError(f"{path} is cut: {len(wave)} of {count} samples are there.")
     if not wave.any():
         raise AudioError(f"{path} is silent or empty: fetch it again.")
-    try:
-        samples = resample(_mono(wave), rate)
-    except ValueError as error:
-        raise AudioError(f"{path}: {error}") from error
-    if not samples.any():
-        raise AudioError(
-            f"{path} is silent as one channel of 16 bits at {RATE} Hz: it is too quiet, or its "
-            "channels cancel each other. Fetch it again, or leave it out by `exclude` in the YAML."
-        )
-    return Published(samples, sha256(wave, rate))
+    return wave, rate
 
 
 def _mono(wave):

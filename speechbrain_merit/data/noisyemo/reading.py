@@ -9,7 +9,7 @@ import numpy as np
 
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.noisyemo.build import NOTE, clean_part, read_flac
-from speechbrain_merit.data.noisyemo.manifest import NAME, read_manifest
+from speechbrain_merit.data.noisyemo.manifest import BESIDE, NAME, read_manifest
 from speechbrain_merit.errors import PreparationError
 
 
@@ -45,7 +45,8 @@ class Benchmark:
     Attributes
     ----------
     digest : str
-        Of the samples of all that is heard: equal where two are the same test.
+        Of the samples of all that is heard, but for rows beside the test: equal where two are the
+        same test.
 
     Raises
     ------
@@ -56,7 +57,8 @@ class Benchmark:
     def __init__(self, folder):
         self.folder = Path(folder)
         rows = [row for row in read_manifest(self.folder) if row["kind"] != "noise"]
-        heard = "".join(f"{row['file']} {row['sha256']}\n" for row in rows)
+        test = [row for row in rows if row["kind"] != BESIDE]
+        heard = "".join(f"{row['file']} {row['sha256']}\n" for row in test)
         self.digest = hashlib.sha256(heard.encode()).hexdigest()
         note = self.folder / NOTE
         try:
@@ -80,7 +82,11 @@ class Benchmark:
     @property
     def baseline(self):
         """Where the committed predictions of the baseline on it are, if there are any."""
-        return RECIPES / "NoisyEmo" / "leaderboard" / self.corpus / "baseline.jsonl.xz"
+        return self.committed("baseline")
+
+    def committed(self, name):
+        """Where the leaderboard has the committed predictions of a row, if there are any."""
+        return RECIPES / "NoisyEmo" / "leaderboard" / self.corpus / f"{name}.jsonl.xz"
 
     @staticmethod
     def _order(said):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from speechbrain_merit.data.exact.noises import KINDS
 from speechbrain_merit.data.noisyemo.build import read_flac
-from speechbrain_merit.data.noisyemo.manifest import read_manifest
+from speechbrain_merit.data.noisyemo.manifest import BESIDE, read_manifest
 from speechbrain_merit.data.noisyemo.published import sha256
 from speechbrain_merit.errors import AudioError, PreparationError
 from speechbrain_merit.evaluation.parallel import ordered_map
@@ -63,7 +63,7 @@ def verify(folder, expected, jobs=-1):
         if found is not None:
             return path.relative_to(folder).as_posix(), STEPS[found]
     wanted = read_hashes(expected)
-    own = {row["file"]: (row["sha256"], row["source_sha256"]) for row in rows}
+    own = _hashes(rows)
     sets, theirs = ({_set(file) for file in files} for files in (own, wanted))
     common = {file: pair for file, pair in wanted.items() if _set(file) in sets}
     if not {*own} & {*common}:
@@ -130,8 +130,7 @@ def read_hashes(path):
     """
     path = Path(path)
     if path.suffix != ".xz":
-        rows = read_manifest(path)
-        return {row["file"]: (row["sha256"], row["source_sha256"]) for row in rows}
+        return _hashes(read_manifest(path))
     try:
         with lzma.open(path, "rt", encoding="utf-8") as file:
             lines = [line.rstrip("\n").rsplit(",", 2) for line in file]
@@ -140,9 +139,15 @@ def read_hashes(path):
         raise PreparationError(f"{path} holds no hashes: {error}") from error
 
 
+def _hashes(rows):
+    """``{file: (hash, hash of its source)}`` of rows, but for those beside the test."""
+    rows = (row for row in rows if row["kind"] != BESIDE)
+    return {row["file"]: (row["sha256"], row["source_sha256"]) for row in rows}
+
+
 def write_hashes(folder, path):
     """Writes the hashes of a benchmark to be committed, 16 digits of each."""
-    rows = read_manifest(folder)
-    lines = [f"{r['file']},{r['sha256'][:DIGITS]},{r['source_sha256'][:DIGITS]}\n" for r in rows]
+    found = _hashes(read_manifest(folder))
+    lines = [f"{file},{own[:DIGITS]},{source[:DIGITS]}\n" for file, (own, source) in found.items()]
     with whole(path) as partial, lzma.open(partial, "wt", preset=9, encoding="utf-8") as file:
         file.writelines(lines)

@@ -4,6 +4,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import soundfile as sf
 
 from speechbrain_merit.data.noisyemo import build as building
 from speechbrain_merit.data.noisyemo.build import build, read_flac
+from speechbrain_merit.data.noisyemo.compressed import compressed
 from speechbrain_merit.data.noisyemo.listing import utterances
-from speechbrain_merit.data.noisyemo.manifest import read_manifest
+from speechbrain_merit.data.noisyemo.manifest import read_manifest, write_manifest
 from speechbrain_merit.data.noisyemo.published import read_published, sha256
+from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.data.noisyemo.settings import Settings, read_settings
 from speechbrain_merit.data.noisyemo.verify import read_hashes, verify, write_hashes
-from speechbrain_merit.errors import AudioError, PreparationError
+from speechbrain_merit.errors import AudioError, PreparationError, SettingsError
 
 RATE = 48000
 SUBSET = ("45_angry_00", "46_sad_01", "50_neutral_03")
@@ -386,3 +389,62 @@ def test_a_corpus_that_is_not_whole_is_named_with_its_numbers(small, corpus):
         utterances(small)
     with pytest.raises(PreparationError, match="no folder"):
         utterances(small._replace(data_folder=str(corpus / "nowhere")))
+
+
+def test_what_was_made_of_a_recording_that_changed_since_is_made_anew(small, corpus, tmp_path):
+    folder = built(small._replace(noises=("pink", "babble")), tmp_path / "b")
+    before = hashes(folder)
+    wave = sf.read(corpus / "t1" / "t1_sad.wav", dtype="int16")[0]
+    sf.write(corpus / "t1" / "t1_sad.wav", wave // 2, 48000, "PCM_16")
+    built(small._replace(noises=("pink", "babble")), folder)
+    changed = {file for file, digest in hashes(folder).items() if digest != before[file]}
+    assert changed and all(Path(file).stem == "t1_sad" for file in changed)
+    voice = next(path for path in sorted((corpus / "v1").glob("*.wav")))
+    wave = sf.read(voice, dtype="int16")[0]
+    sf.write(voice, wave // 2, 48000, "PCM_16")
+    middle = hashes(folder)
+    built(small._replace(noises=("pink", "babble")), folder)
+    changed = {file for file, digest in hashes(folder).items() if digest != middle[file]}
+    assert {file.split("/")[0] for file in changed} == {"noise", "babble"}
+
+
+def test_lossy_codecs_stand_beside_the_test(small, tmp_path):
+    folder = built(small, tmp_path / "b")
+    before, digest = hashes(folder), Benchmark(folder).digest
+    write_hashes(folder, tmp_path / "hashes.csv.xz")
+    build(small, folder, jobs=0, also=("opus", "mp3"))
+    after = hashes(folder)
+    assert {k: after[k] for k in before} == before and len(after) == len(before) + 4 * 6
+    assert Benchmark(folder).digest == digest
+    items = [item for item in Benchmark(folder).items if item.noise_set == "mp3 3"]
+    for item in items:
+        coded, clean = (read_flac(folder / f) for f in (item.file, f"clean/{item.utterance}.flac"))
+        assert len(coded) == len(clean) and (coded != clean).any()
+    stamp = (folder / items[0].file).stat().st_mtime_ns
+    build(small, folder, jobs=0, also=("opus", "mp3"))
+    assert (folder / items[0].file).stat().st_mtime_ns == stamp  # it was there
+    rows = [
+        {**row, "sha256": "0" * 64} if row["kind"] == "beside" else row
+        for row in read_manifest(folder)
+    ]
+    write_manifest(tmp_path, rows)  # of a machine with another encoder
+    for expected in (tmp_path / "manifest.csv", tmp_path / "hashes.csv.xz"):
+        assert verify(folder, expected, jobs=0) == (None, len(before))
+    (folder / items[0].file).unlink()
+    assert verify(folder, tmp_path / "hashes.csv.xz", jobs=0)[0] == items[0].file
+
+
+@pytest.mark.parametrize("codec, level", [("opus", 0.9), ("mp3", 0.9)])
+def test_a_lossy_codec_keeps_speech_in_time(codec, level):
+    generator = np.random.default_rng(0)
+    slow = np.convolve(generator.normal(size=40000), np.hanning(24), "same")
+    wave = (6000 * slow / np.abs(slow).max()).astype(np.int16)
+    for severity in (1, 2, 3):
+        coded = compressed(wave, codec, severity)
+        lags = np.correlate(coded[2000:22000].astype(float), wave[4000:20000].astype(float))
+        assert abs(lags.argmax() - 2000) <= 1
+
+
+def test_a_codec_that_is_none_is_named(small, tmp_path):
+    with pytest.raises(SettingsError, match="opus and mp3, and not aac"):
+        build(small, tmp_path / "b", also=("aac",))
