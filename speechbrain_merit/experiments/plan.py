@@ -17,6 +17,7 @@ ROOT = RECIPES.parent
 KEYS = ("name", "shared", "keys", "corpora", "systems", "runs", "tables")
 NEEDED_IN_TABLES = ("title", "systems", "corpus", "metrics", "conditions")
 TABLE_KEYS = (*NEEDED_IN_TABLES, "baselines", "claims", "folds", "goals")
+TABLE_KEYS += ("claim_systems", "claim_metrics")  # of `systems` and `metrics`: all unless given
 FOLDS = ("all", "fixed")  # of a table
 GOAL_KEYS = ("system", "baseline", "metric", "condition", "change")
 REFERENCE = re.compile(r"<([\w.-]+)>")
@@ -208,7 +209,7 @@ def checked_table(path, table, content):
     lacking = [key for key in NEEDED_IN_TABLES if not table.get(key)]
     if lacking:
         raise SettingsError(f"{path}: an entry of tables lacks {', '.join(lacking)}: {table}.")
-    for key in ("systems", "baselines", "metrics", "conditions", "claims", "goals"):
+    for key in (key for key in TABLE_KEYS if key not in ("title", "corpus", "folds")):
         a_list(path, f"{key} of tables", table.get(key))
     known(path, "value of folds of tables", [table.get("folds", "all")], FOLDS)
     for condition in [*table["conditions"], *(table.get("claims") or [])]:
@@ -216,6 +217,8 @@ def checked_table(path, table, content):
     known(path, "system", table["systems"] + (table.get("baselines") or []), content["systems"])
     known(path, "corpus", [table["corpus"]], content["corpora"])
     known(path, "metric", table["metrics"], METRICS)
+    known(path, "system", table.get("claim_systems") or [], table["systems"])
+    known(path, "metric", table.get("claim_metrics") or [], table["metrics"])
     for goal in table.get("goals") or []:
         known(path, "key of goals", goal, GOAL_KEYS)
         lacking = [key for key in GOAL_KEYS if key not in goal]

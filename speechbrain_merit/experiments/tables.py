@@ -31,6 +31,17 @@ def number(value, decimals):
     return text.replace("-", "" if zero else "−")
 
 
+def p_value(p):
+    """A p of three decimals; none is 0.
+
+    Example
+    -------
+    >>> p_value(0.0421), p_value(0.0001), p_value(None)
+    ('0.042', '< 0.001', '–')
+    """
+    return "< 0.001" if p is not None and p < 0.0005 else number(p, 3)
+
+
 def named(condition):
     """A condition as a column's title.
 
@@ -108,9 +119,9 @@ def comparisons_table(results, table):
     """
     found = []
     for condition in map(as_pair, table.get("claims") or []):
-        for metric in table["metrics"]:
+        for metric in table.get("claim_metrics") or table["metrics"]:
             for baseline in table.get("baselines") or []:
-                for system in table["systems"]:
+                for system in table.get("claim_systems") or table["systems"]:
                     change = system != baseline and results.compare(
                         system, baseline, condition, metric
                     )
@@ -130,8 +141,8 @@ def comparisons_table(results, table):
                 f"{METRICS[metric].title}, {named(condition)}",
                 *(system, number(change.a, decimals), baseline, number(change.b, decimals)),
                 relative(change),
-                number(change.p, 3),
-                number(p, 3),
+                p_value(change.p),
+                p_value(p),
                 detectable(change),
             ]
         )

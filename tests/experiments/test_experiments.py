@@ -330,6 +330,20 @@ def test_two_baselines_compared_either_way_are_one_test(plan, tmp_path):
     assert corrected == [corrected[0], corrected[0] * 2]
 
 
+def test_claims_are_made_of_the_systems_and_metrics_that_are_named(plan, tmp_path):
+    places = Places(plan)
+    keep_all(plan, places)
+    tables = yaml.safe_load(yaml.safe_dump(CONTENT["tables"]))
+    tables[0] |= {"claim_systems": ["merit"], "claim_metrics": ["ssnr_gain"], "goals": []}
+    summarise(read_plan(write_plan(tmp_path, tables=tables)), places)
+    lines = (places.folder / "tables.md").read_text().splitlines()
+    claims = [line for line in lines if " | cascade | " in line and line.count("|") == 10]
+    assert [line.split(" | ")[:2] for line in claims] == [
+        ["| gain in segmental SNR (dB), unseen, −5 dB", "merit"]
+    ]
+    assert any(line.startswith("| F1-macro | clean |") for line in lines)  # scores stay
+
+
 def test_lines_of_a_figure_are_told_apart():
     assert len({tuple(style(index).values()) for index in range(24)}) == 24
 
