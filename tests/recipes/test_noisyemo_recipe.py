@@ -2,9 +2,15 @@
 
 import importlib.util
 import json
+import sys
 
+import numpy as np
 import pytest
+import soundfile as sf
 
+from speechbrain_merit.data.noisyemo import build as building
+from speechbrain_merit.data.noisyemo.build import build
+from speechbrain_merit.data.noisyemo.settings import read_settings
 from speechbrain_merit.errors import MeritError, PredictionsError
 from speechbrain_merit.evaluation.predictions import (
     ids_digest,
@@ -12,6 +18,7 @@ from speechbrain_merit.evaluation.predictions import (
     write_predictions,
 )
 from speechbrain_merit.evaluation.summary import summary
+from speechbrain_merit.training.enhanced import score_predicted
 
 
 def script(repo_root, name):
@@ -169,3 +176,39 @@ def test_further_noise_takes_its_seconds_from_the_yaml(repo_root, tmp_path, monk
         "street": {"folder": "/b"},
     }
     assert json.dumps(seen[0].noise_sets[-2:]) == '["speech_commands", "street"]'
+
+
+def test_a_plain_classifier_answers_what_an_enhancer_leaves(repo_root, tmp_path, monkeypatch):
+    """The two scripts of benchmarks/ that make rows, from a benchmark to answers that score."""
+    for folder in ("speech", "b"):
+        (tmp_path / folder).mkdir()
+    pitch = {"sad": 90, "happy": 240}
+    for speaker in range(6):
+        for emotion, hertz in pitch.items():
+            wave = np.sin(2 * np.pi * hertz * np.arange(6000) / 16000) * (3000 + 300 * speaker)
+            path = tmp_path / "speech" / f"{speaker}_{emotion}.wav"
+            sf.write(path, wave.astype(np.int16), 16000, "PCM_16")
+    settings = tmp_path / "tones.yaml"
+    settings.write_text(
+        "corpus: Tones\nfiles: (?P<id>(?P<speaker>\\d)_(?P<emotion>\\w+))\\.wav\n"
+        "emotions: {sad: sad, happy: happy}\nvalid: ['4']\ntest: ['5']\n"
+        "noises: [pink]\nsnrs: [20]\ndistortions: []\n"
+    )
+    monkeypatch.setattr(building, "RECORDINGS", 1)
+    data = str(tmp_path / "speech")
+    bench = build(read_settings(settings, data), tmp_path / "bench", jobs=0)
+    monkeypatch.syspath_prepend(str(repo_root / "benchmarks"))
+    import classify
+    import enhance
+
+    monkeypatch.setitem(enhance.PEERS, "Half", lambda: lambda wave: wave / 2)
+    monkeypatch.setattr(sys, "argv", ["enhance.py", "half", str(bench), str(tmp_path / "half")])
+    enhance.main()
+    out = tmp_path / "answers.csv"
+    options = ["--data_folder", data, "--encoder", "mini", "--matched", "half"]
+    options += ["--heard", str(tmp_path / "half")]
+    words = ["classify.py", "whisper", str(settings), str(bench), str(out), *options]
+    monkeypatch.setattr(sys, "argv", words)
+    classify.main()
+    rows = score_predicted(bench, out, tmp_path / "results")
+    assert [row["n"] for row in rows] == [2, 2] and rows[0]["f1_macro"] == 1.0

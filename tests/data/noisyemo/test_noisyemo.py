@@ -448,3 +448,11 @@ def test_a_lossy_codec_keeps_speech_in_time(codec, level):
 def test_a_codec_that_is_none_is_named(small, tmp_path):
     with pytest.raises(SettingsError, match="opus and mp3, and not aac"):
         build(small, tmp_path / "b", also=("aac",))
+
+
+def test_speakers_who_are_neither_tested_nor_validated_on_are_for_training(small):
+    found = utterances(small._replace(test=("t1",)), ("train", "valid"))
+    assert {row.speaker for row in found["train"]} == {"t2"} and len(found["train"]) == 2
+    assert {row.speaker for row in found["valid"]} == {"v1", "v2"}
+    with pytest.raises(PreparationError, match="holds no train utterance of Small"):
+        utterances(small, ("train",))
