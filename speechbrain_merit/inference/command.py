@@ -16,6 +16,7 @@ from speechbrain_merit.inference.jobs import FileJob
 from speechbrain_merit.inference.results import (
     ENHANCED,
     PICTURE,
+    described,
     finished,
     made_of,
     maker,
@@ -306,10 +307,7 @@ def finish(job):
     if job.error is not None:
         return []
     analyses = job.analyses()
-    about = analyses[0].to_dict()
-    if job.channels == "separate":
-        shared = {key: about[key] for key in ("path", "duration", "sample_rate")}
-        about = {**shared, "channels": [analysis.to_dict() for analysis in analyses]}
+    about = described(analyses, job.channels)
     about["made_by"] = {**job.made, **made_of(job.reader.before)}
     write(job.base, about)
     if job.plot is not None:

@@ -77,6 +77,15 @@ def maker(merit, channels, keep_rate):
     }
 
 
+def described(analyses, channels):
+    """A recording as JSON has it: of separate channels, a list of what each says."""
+    about = analyses[0].to_dict()
+    if channels != "separate":
+        return about
+    shared = {key: about[key] for key in ("path", "duration", "sample_rate")}
+    return {**shared, "channels": [analysis.to_dict() for analysis in analyses]}
+
+
 def made_of(state):
     """What tells a recording from an earlier state of it, of its ``fingerprint``: size and time."""
     return dict(zip(("bytes", "modified_ns"), state))

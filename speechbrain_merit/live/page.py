@@ -24,12 +24,15 @@ form { border: 1px solid #bbb; padding: 1rem; }
 <a href="openapi.json">openapi.json</a>.</p>
 <form action="analyse" method="post" enctype="multipart/form-data">
 <label>Recordings <input type="file" name="file" multiple required></label>
+<label>Channels <select name="channels" onchange="form.action = 'analyse?channels=' + value">
+<option>mix<option>separate</select></label>
 <button>Analyse</button></form>
 {% for path, methods in api.paths.items() %}{% for method, operation in methods.items() %}
 <h2><code>{{ method | upper }} {{ path }}</code></h2>
 <p>{{ operation.description }}</p>
 {% if path == "/analyse" %}
-<pre>curl -F file=@call.wav -F file=@talk.flac ADDRESS/analyse</pre>
+<pre>curl -F file=@call.wav -F file=@talk.flac ADDRESS/analyse
+curl -F file=@call.wav "ADDRESS/analyse?channels=separate"</pre>
 {% endif %}<table>
 {% for status, answer in operation.responses.items() %}
 <tr><td>{{ status }}</td><td>{{ answer.description }}</td></tr>

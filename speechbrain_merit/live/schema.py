@@ -28,6 +28,15 @@ class Recording(BaseModel):
     warnings: list[str]
 
 
+class Channels(BaseModel):
+    """A recording with `channels=separate`: one speaker a channel, such as a call of two."""
+
+    path: str = Field(description="the client's name for it")
+    duration: float = Field(description="seconds")
+    sample_rate: int = Field(description="of the recording, Hz")
+    channels: list[Recording]
+
+
 class Failed(BaseModel):
     """A recording of several that could not be heard."""
 

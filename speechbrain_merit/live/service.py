@@ -2,9 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import FastAPI, File, HTTPException, Request, UploadFile, WebSocket
+from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile, WebSocket
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -14,13 +14,25 @@ from speechbrain_merit.errors import AudioError
 from speechbrain_merit.inference.results import maker
 from speechbrain_merit.live.guard import Guard
 from speechbrain_merit.live.page import page
-from speechbrain_merit.live.schema import Failed, Health, Problem, Recording, Version
+from speechbrain_merit.live.schema import (
+    Channels,
+    Failed,
+    Health,
+    Problem,
+    Recording,
+    Version,
+)
 from speechbrain_merit.live.sockets import PROTOCOL, Connection
 from speechbrain_merit.live.uploads import TooLongError, Upload, own_folder
 from speechbrain_merit.live.worker import Worker
 
 ANALYSE = "/analyse"
 DESCRIPTION = "Cleans the speech of recordings and names its emotion."
+MODES = {
+    "mix": "all channels together",
+    "separate": "each by itself, such as the two sides of a call",
+}
+NO_MODE = "channels is one of: " + "; ".join(f"{key}, {text}" for key, text in MODES.items()) + "."
 NO_FILE = "Send one or more recordings as multipart/form-data, each in a field named 'file'."
 #: Answers of ``POST /analyse`` beside 200.
 PROBLEMS = {
@@ -49,7 +61,7 @@ def make_app(merit, limits):
     fastapi.FastAPI
         Starts and ends its worker with itself.
     """
-    made = maker(merit, "mix", keep_rate=False)
+    made = {channels: maker(merit, channels, keep_rate=False) for channels in MODES}
 
     @asynccontextmanager
     async def lifespan(app):
@@ -73,14 +85,20 @@ def make_app(merit, limits):
 
     @app.exception_handler(RequestValidationError)
     async def no_file(request, error):
-        return JSONResponse({"detail": NO_FILE}, 422)
+        modes = any("channels" in problem["loc"] for problem in error.errors())
+        return JSONResponse({"detail": NO_MODE if modes else NO_FILE}, 422)
 
     problems = {code: {"model": Problem, "description": text} for code, text in PROBLEMS.items()}
 
     @app.post(ANALYSE, response_model=None, responses={
-        200: {"model": Recording | list[Recording | Failed]}, **problems})  # fmt: skip
-    async def analyse(request: Request, file: Annotated[list[UploadFile], File()]):
-        """Analyses a recording, or several.
+        200: {"model": Recording | Channels | list[Recording | Channels | Failed]},
+        **problems})  # fmt: skip
+    async def analyse(
+        request: Request,
+        file: Annotated[list[UploadFile], File()],
+        channels: Annotated[Literal["mix", "separate"], Query(description=NO_MODE)] = "mix",
+    ):
+        """Analyses a recording, or several; its channels together or each by itself.
 
         Of one, the answer is what `merit analyse` writes as JSON. Of several, it is a list in
         their order; one that cannot be heard says why in `error`, and stops no other.
@@ -88,10 +106,9 @@ def make_app(merit, limits):
         state, uploads = request.app.state, []
         try:
             for sent in file:
-                uploads.append(
-                    await run_in_threadpool(Upload, sent.file, sent.filename, state.folder)
-                )
-            work = [answered(state.worker, upload, limits, made) for upload in uploads]
+                given = (sent.file, sent.filename, state.folder, channels)
+                uploads.append(await run_in_threadpool(Upload, *given))
+            work = [answered(state.worker, upload, limits, made[channels]) for upload in uploads]
             answers = await while_there(request, asyncio.gather(*work), limits.timeout)
         finally:
             for upload in uploads:
@@ -117,7 +134,7 @@ def make_app(merit, limits):
     @app.get("/version")
     async def version() -> Version:
         """Which package and which model answer."""
-        mark, tasks = made["model"], list(merit.tasks)
+        mark, tasks = made["mix"]["model"], list(merit.tasks)
         return Version(
             speechbrain_merit=__version__,
             model=mark,

@@ -12,6 +12,7 @@ from speechbrain_merit.audio.containers import converted
 from speechbrain_merit.audio.reading import Recording
 from speechbrain_merit.errors import AudioError
 from speechbrain_merit.inference.jobs import FileJob
+from speechbrain_merit.inference.results import described
 
 SHOWN = 200  # characters of a client's name for its file
 #: Samples of all channels a second: what is beyond is no recording of speech, and a block of it
@@ -34,6 +35,8 @@ class Upload(FileJob):
         As the client calls it.
     folder : str or Path
         Of the service, where the content lies while it is needed.
+    channels : str
+        ``mix`` or ``separate``.
 
     Example
     -------
@@ -47,10 +50,10 @@ class Upload(FileJob):
     speechbrain_merit.errors.AudioError: ...: no recording that can be read: ...
     """
 
-    def __init__(self, file, name, folder):
+    def __init__(self, file, name, folder, channels="mix"):
         with tempfile.NamedTemporaryFile(dir=folder, prefix="upload", delete=False) as own:
             shutil.copyfileobj(file, own)
-        super().__init__(own.name, keep=False)
+        super().__init__(own.name, channels=channels, keep=False)
         self.name = shown(name)
 
     def check(self, max_seconds):
@@ -75,7 +78,10 @@ class Upload(FileJob):
 
     def about(self):
         """What is known of it, as the JSON of ``merit analyse`` has it."""
-        return {**self.analyses()[0].to_dict(), "path": self.name}
+        analyses = self.analyses()
+        for analysis in analyses:
+            analysis.path = self.name
+        return described(analyses, self.channels)
 
     def sentence(self, error):
         """What is wrong with it, under the client's own name."""

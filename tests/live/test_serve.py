@@ -86,6 +86,26 @@ def test_it_answers_what_merit_analyse_writes(address, model, tmp_path):
         assert answer[key] == written[key], key
 
 
+def test_the_two_sides_of_a_call_are_heard_apart(address, model, tmp_path):
+    both = np.stack([voice(4, seed=1), voice(4, seed=2)], axis=1)
+    path = tmp_path / "call.wav"
+    path.write_bytes(wav(both))
+    options = ["--model", str(model), "--out", str(tmp_path / "out"), "--channels", "separate"]
+    assert main(["analyse", str(path), *options]) == 0
+    written = json.loads((tmp_path / "out" / "call.json").read_text(encoding="utf-8"))
+    separate = f"{address}/analyse?channels=separate"
+    answer = httpx.post(separate, files={"file": ("call.wav", wav(both))}, timeout=120).json()
+    assert answer.keys() == written.keys() and answer["path"] == "call.wav"
+    assert answer["made_by"]["channels"] == "separate"
+    for number, (mine, theirs) in enumerate(zip(answer["channels"], written["channels"])):
+        assert mine["channel"] == number and mine["path"] == "call.wav"
+        assert mine["probabilities"] == theirs["probabilities"]
+    one, two = (side["snr_db"] for side in answer["channels"])
+    assert one != two and len(answer["channels"]) == 2
+    wrong = httpx.post(f"{address}/analyse?channels=left", files={"file": b"x"})
+    refused(wrong, 422, "channels is one of: mix, all channels together; separate")
+
+
 def test_each_of_several_recordings_gets_its_own_answer(address, model):
     merit = MeritInterface.from_hparams(model, run_opts={"device": "cpu"})
     waves = [voice(seconds, seed) for seed, seconds in enumerate((1, 5, 2.5))]
