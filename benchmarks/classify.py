@@ -111,6 +111,8 @@ def main():
     parser.add_argument("--heard", type=Path, help="enhanced files of the benchmark's names")
     parser.add_argument("--matched", type=str.lower, choices=names, help="trained on its output")
     given = parser.parse_args()
+    if given.matched and given.heard is None:
+        parser.error("--matched goes with --heard, the files of the same enhancer")
     yaml = Path(given.yaml)
     yaml = yaml if yaml.is_file() else RECIPES / "NoisyEmo" / yaml
     settings, benchmark = read_settings(yaml, given.data_folder), Benchmark(given.benchmark)
