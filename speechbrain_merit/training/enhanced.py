@@ -29,7 +29,7 @@ FRAME = 320  # samples of 20 ms
 COMMITTED = {"clean": "baseline", "noise": "noisy-input-probe-noise"}
 
 
-def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
+def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False, quick=False):
     """Scores a folder of enhanced files.
 
     Arguments
@@ -41,7 +41,9 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
     n_jobs : int
         Processes that score.
     emotion_only : bool
-        Leaves PESQ and the like out, which take most of the time.
+        Leaves all scores of the enhancement out.
+    quick : bool
+        Leaves PESQ and STOI out, which take most of the time.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False):
     if emotion_only:
         rows = [_row(index, item, None) for index, item in enumerate(benchmark.items)]
     else:
-        rows = list(_rows(benchmark, files, n_jobs))
+        rows = list(_rows(benchmark, files, n_jobs, quick))
     heads = {"noisy": benchmark.noisy, "enhanced": files.read}
     for signal, read in heads.items() if features else ():
         found = committed_answers(benchmark, features.digest) if signal == "noisy" else None
@@ -137,7 +139,7 @@ def score_predicted(benchmark, table, out):
     return scored
 
 
-def _rows(benchmark, files, n_jobs):
+def _rows(benchmark, files, n_jobs, quick):
     """Yield the row of each file with its enhancement scores."""
     rows = []
 
@@ -147,7 +149,8 @@ def _rows(benchmark, files, n_jobs):
             rows.append(_row(index, item, measured_snr({"clean": clean, "noisy": noisy})))
             yield clean, noisy, files.read(item)
 
-    for index, scores in enumerate(score_utterances(waves(), RATE, n_jobs, True, len(files.paths))):
+    found = score_utterances(waves(), RATE, n_jobs, True, len(files.paths), quick)
+    for index, scores in enumerate(found):
         yield {**rows[index], "scores": scores}
 
 

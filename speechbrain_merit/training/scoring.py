@@ -73,23 +73,26 @@ def score_benchmark(benchmark, arguments):
             return score_run(Path(arguments[0]).expanduser(), benchmark, arguments[1:])
     out, arguments = take(arguments, "--output_folder", "a folder")
     n_jobs, arguments = take(arguments, "--n_jobs", "a number of processes")
-    only, arguments = take(arguments, "--emotion_only", "True or False")
+    given = {}
+    for option in ("--emotion_only", "--quick"):
+        given[option], arguments = take(arguments, option, "True or False")
     if arguments or None not in (enhanced, predicted):
         raise SettingsError(
             "--enhanced or --predicted, one of them, is scored without a RUN and takes no other "
-            "option than --output_folder, --n_jobs and --emotion_only; given: "
+            "option than --output_folder, --n_jobs, --quick and --emotion_only; given: "
             f"{' '.join(arguments) or 'both'}."
         )
-    if str(only).lower() not in ("none", "true", "false"):
-        raise SettingsError(f"--emotion_only is {only}: give True or False.")
+    for option, value in given.items():
+        if str(value).lower() not in ("none", "true", "false"):
+            raise SettingsError(f"{option} is {value}: give True or False.")
     if not re.fullmatch(r"-1|\d+", n_jobs or "-1"):
         raise SettingsError(
             f"--n_jobs is {n_jobs}: give a number of processes, or -1 for all cores."
         )
     out = results_folder(benchmark, enhanced or predicted, out)
     if enhanced is not None:
-        only = str(only).lower() == "true"
-        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1), only)
+        only, quick = (str(value).lower() == "true" for value in given.values())
+        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1), only, quick)
     return score_predicted(benchmark, predicted, out)
 
 

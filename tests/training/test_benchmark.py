@@ -111,6 +111,17 @@ def test_a_tool_that_only_delays_scores_as_its_input_once_that_is_removed(bench,
     assert all(abs(row["difference"]) < 0.2 for row in together)
 
 
+def test_a_quick_scoring_leaves_out_pesq_and_stoi_alone(bench, tmp_path):
+    folder = tool(bench, tmp_path / "tool")
+    options = ["--enhanced", str(folder), "--output_folder", str(tmp_path / "out"), "--n_jobs", "0"]
+    rows = score(["--benchmark", str(bench), *options, "--quick", "True"])
+    for row in rows[1:3]:  # in noise
+        assert row["pesq"] is None and row["stoi_noisy"] is None and row["pesq_failed"] == 0
+        assert row["si_sdr"] == pytest.approx(row["snr_db"], abs=0.5) and row["ssnr"] is not None
+    found = json.loads((tmp_path / "out" / "evaluation" / "summary.json").read_text())
+    assert found["si_sdr_gain"] == 0 and found["f1_mean"] is not None
+
+
 def test_a_delay_is_said_and_files_that_differ_are_named(bench, tmp_path, caplog):
     folder = tool(bench, tmp_path / "tool", late=80)
     item = Benchmark(bench).items[0]
@@ -298,11 +309,12 @@ def test_a_table_of_answers_that_cannot_be_used_is_named_with_its_line(
         ["RUN", "--enhanced", "a"],
         ["--predicted", "a", "--seed", "3"],
         ["--enhanced", "a", "--emotion_only", "yes"],
+        ["--enhanced", "a", "--quick", "1"],
         ["--enhanced", "a", "--n_jobs", "all"],
     ],
 )
 def test_options_that_do_not_go_together_are_refused(bench, arguments):
-    with pytest.raises(SettingsError, match="--enhanced|--emotion_only is yes|--n_jobs is all"):
+    with pytest.raises(SettingsError, match="--enhanced|_only is yes|--quick is 1|--n_jobs is all"):
         score(["--benchmark", str(bench), *arguments])
 
 
