@@ -30,7 +30,7 @@ def int16(wave):
 
 
 def main():
-    """Enhances every file that is not there yet."""
+    """Enhances every file that is not there yet, or was built again since."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,9 +41,9 @@ def main():
     given = parser.parse_args()
     peer = PEERS[names[given.tool]]()
     for item in tqdm(Benchmark(given.benchmark).items, names[given.tool]):
-        path = given.out / item.file
-        if not path.is_file():
-            samples = read_flac(given.benchmark / item.file)
+        path, source = given.out / item.file, given.benchmark / item.file
+        if not path.is_file() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
+            samples = read_flac(source)
             write_flac(path, int16(levelled(peer, samples / 32768))[: len(samples)])
 
 

@@ -57,12 +57,13 @@ def add(source, name):
             "benchmark without further noise, and see what noisyemo.py --verify says."
         )
     known = read_predictions(first)[0]["settings"] if first.is_file() else {}
-    own, others = (settings.get("probes") for settings in (header["settings"], known))
-    if name != BASELINE and own and others and own != others:
-        raise PredictionsError(
-            f"{source} was scored by probes on another encoder ({own}) than the baseline's "
-            f"({others}): score it again with this version."
-        )
+    for key, what in (("probes", "probes on another encoder"), ("probe_weights", "other probes")):
+        own, others = (settings.get(key) for settings in (header["settings"], known))
+        if name != BASELINE and own and others and own != others:
+            raise PredictionsError(
+                f"{source} was scored by {what} ({own}) than the baseline's ({others}): score it "
+                "again with this version."
+            )
     said = {key: header["summary"][key] for key in ("system", "corpus")}
     header = {**header, "attributes": [], "n_experts": None}
     title = BASELINE_TITLE if name == BASELINE else name

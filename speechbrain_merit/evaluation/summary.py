@@ -58,6 +58,7 @@ def write_summary(folder, baseline=None):
 def tested(header, rows):
     """Header and rows of predictions without what stands beside the test."""
     rows = [row for row in rows if (row["noise_set"] or "").rsplit(" ", 1)[0] not in INEXACT]
+    rows = [{**row, "index": index} for index, row in enumerate(rows)]
     return {**header, "rows": len(rows), "ids": ids_digest(row["id"] for row in rows)}, rows
 
 

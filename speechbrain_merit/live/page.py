@@ -24,7 +24,7 @@ form { border: 1px solid #bbb; padding: 1rem; }
 <a href="openapi.json">openapi.json</a>.</p>
 <form action="analyse" method="post" enctype="multipart/form-data">
 <label>Recordings <input type="file" name="file" multiple required></label>
-<label>Channels <select name="channels" onchange="form.action = 'analyse?channels=' + value">
+<label>Channels <select name="channels">
 <option>mix<option>separate</select></label>
 <button>Analyse</button></form>
 {% for path, methods in api.paths.items() %}{% for method, operation in methods.items() %}
@@ -32,7 +32,7 @@ form { border: 1px solid #bbb; padding: 1rem; }
 <p>{{ operation.description }}</p>
 {% if path == "/analyse" %}
 <pre>curl -F file=@call.wav -F file=@talk.flac ADDRESS/analyse
-curl -F file=@call.wav "ADDRESS/analyse?channels=separate"</pre>
+curl -F file=@call.wav -F channels=separate ADDRESS/analyse</pre>
 {% endif %}<table>
 {% for status, answer in operation.responses.items() %}
 <tr><td>{{ status }}</td><td>{{ answer.description }}</td></tr>

@@ -18,6 +18,7 @@ class Recording(BaseModel):
     path: str = Field(description="the client's name for it")
     duration: float = Field(description="seconds")
     sample_rate: int = Field(description="of the recording, Hz")
+    channel: int | None = Field(None, description="where each is heard by itself")
     emotion: str | None = Field(description="`no_speech` where nobody is heard")
     probabilities: dict[str, float] | None
     attributes: dict[str, float]

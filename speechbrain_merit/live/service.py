@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile, WebSocket
+from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile, WebSocket
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -96,7 +96,7 @@ def make_app(merit, limits):
     async def analyse(
         request: Request,
         file: Annotated[list[UploadFile], File()],
-        channels: Annotated[Literal["mix", "separate"], Query(description=NO_MODE)] = "mix",
+        channels: Annotated[Literal["mix", "separate"], Form(description=NO_MODE)] = "mix",
     ):
         """Analyses a recording, or several; its channels together or each by itself.
 

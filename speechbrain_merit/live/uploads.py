@@ -18,6 +18,8 @@ SHOWN = 200  # characters of a client's name for its file
 #: Samples of all channels a second: what is beyond is no recording of speech, and a block of it
 #: would not fit into memory.
 MOST_SAMPLES = 16 * 192_000
+#: Channels that are heard each by itself: each costs as much as a recording of its own.
+MOST_APART = 8
 
 
 class TooLongError(AudioError):
@@ -67,6 +69,11 @@ class Upload(FileJob):
             raise AudioError(
                 f"{self.path}: {recording.n_channels} channels at {recording.rate} Hz are more "
                 "than is heard here: make them fewer."
+            )
+        if self.channels == "separate" and recording.n_channels > MOST_APART:
+            raise AudioError(
+                f"{self.path}: {recording.n_channels} channels are more than the {MOST_APART} that "
+                "are heard apart here: make them fewer, or send channels=mix."
             )
         most, frames = round(max_seconds * recording.rate), 0
         if (recording.frames or 0) <= most:

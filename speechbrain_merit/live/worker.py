@@ -6,6 +6,7 @@ has gone, takes no other with it.
 """
 
 import functools
+import math
 import threading
 from concurrent.futures import Future
 
@@ -106,7 +107,7 @@ class Worker:
                     return
                 turn, self.tasks = self.tasks[: self.batch_size], self.tasks[self.batch_size :]
             ready = [(task, window) for task in turn if (window := self.next(task)) is not None]
-            for group in alike(ready):
+            for group in alike(ready, self.batch_size):
                 self.hear(group)
             with self.changed:
                 self.tasks += [task for task in turn if not task.job.done]
@@ -163,8 +164,10 @@ def following(first, rest):
     yield from rest
 
 
-def alike(ready):
+def alike(ready, most=math.inf):
     """(task, window) in groups of windows about as long as each other.
+
+    A group has ``most`` channels at most, and one of more is a group by itself.
 
     Example
     -------
@@ -177,8 +180,10 @@ def alike(ready):
     groups = []
     for one in sorted(ready, key=lambda pair: pair[1].wavs.shape[1]):
         length = one[1].wavs.shape[1]
-        if groups and length <= LONGER * groups[-1][0][1].wavs.shape[1]:
-            groups[-1].append(one)
+        group = groups[-1] if groups else []
+        channels = sum(len(window.wavs) for _, window in [*group, one])
+        if group and length <= LONGER * group[0][1].wavs.shape[1] and channels <= most:
+            group.append(one)
         else:
             groups.append([one])
     return groups

@@ -63,13 +63,14 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False, quick=
         raise SettingsError(f"The probes know {', '.join(LABELS)} alone: leave --emotion_only out.")
     tasks = ["se"] * (not emotion_only) + ["ser"] * known
     features = Features() if known else None
+    marks = {"probes": features.digest, "probe_weights": features.weights} if known else {}
     if emotion_only:
         rows = [_row(index, item, None) for index, item in enumerate(benchmark.items)]
     else:
         rows = list(_rows(benchmark, files, n_jobs, quick))
     heads = {"noisy": benchmark.noisy, "enhanced": files.read}
     for signal, read in heads.items() if features else ():
-        found = committed_answers(benchmark, features.digest) if signal == "noisy" else None
+        found = committed_answers(benchmark, marks) if signal == "noisy" else None
         if found is None:
             waves = (read(item) for item in benchmark.items)
             heard = np.array(list(tqdm(features(waves), f"Probes, {signal}", len(rows))))
@@ -77,7 +78,7 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False, quick=
         for name, chances in found.items():
             own = [{**row, "scores": None, "probabilities": p} for row, p in _with(rows, chances)]
             header = _header(benchmark, f"probe {name} on {signal} of {folder.name}", ["ser"])
-            header["settings"]["probes"] = features.digest
+            header["settings"] |= marks
             file = target / "probes" / f"{name}_{signal}.jsonl.xz"
             predictions.write_predictions(file, header, own)
             if (name, signal) == ("noise", "enhanced"):
@@ -85,8 +86,7 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False, quick=
     files.write_problems(target / "problems.csv")
     header = _header(benchmark, folder.name, tasks, LABELS if known else benchmark.labels)
     header["summary"]["of"] = _place(folder)
-    if features:
-        header["settings"]["probes"] = features.digest
+    header["settings"] |= marks
     predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
     found = report(target, target / "none")
     write_summary(target, benchmark.baseline)
@@ -95,10 +95,11 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False, quick=
     return found
 
 
-def committed_answers(benchmark, probes):
+def committed_answers(benchmark, marks):
     """What both probes say of the noisy input, by the leaderboard's rows; None without such rows.
 
-    Rows of other samples or of probes on another encoder (``probes``, its digest) do not count.
+    Rows of other samples or of other probes do not count: ``marks`` are the digests of their
+    encoder and of their weights. Take the two rows away to have the noisy input heard again.
     """
     found = {}
     for probe, row in COMMITTED.items():
@@ -106,8 +107,9 @@ def committed_answers(benchmark, probes):
         if not path.is_file():
             return None
         header, rows = predictions.read_predictions(path)
-        same = ids_digest(item.id for item in benchmark.items), benchmark.digest, probes
-        if (header["ids"], header["sources"], header["settings"].get("probes")) != same:
+        same = ids_digest(item.id for item in benchmark.items), benchmark.digest, marks
+        theirs = {key: header["settings"].get(key) for key in marks}
+        if (header["ids"], header["sources"], theirs) != same:
             return None
         found[probe] = np.array([row["probabilities"] for row in rows])
     return found
@@ -261,7 +263,10 @@ def results_folder(benchmark, what, given):
     folder = Path("results") / Benchmark(benchmark).name / name
     file = folder / FOLDER / predictions.PREDICTIONS
     if file.is_file():
-        other = predictions.read_predictions(file)[0]["summary"].get("of")
+        try:
+            other = predictions.read_predictions(file)[0]["summary"].get("of")
+        except PredictionsError:  # of another version, or broken: they are written anew
+            return folder
         if other not in (None, _place(what)):
             raise SettingsError(
                 f"{folder} holds what {other} was scored as: give --output_folder for {what}."

@@ -9,6 +9,7 @@ on another one the probes would answer in silence, and wrongly.
 import hashlib
 from functools import cache
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -71,7 +72,9 @@ class Features:
     def __init__(self, device="cpu", path=PATH):
         self.model = MeritInterface.shipped(run_opts={"device": "cpu"}).model.eval()
         self.device, self.digest = device, digest(self.model.encoder)
+        self.weights = None  # what the probes' own weights are known by
         if path is not None:
+            self.weights = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
             with np.load(path) as file:
                 made_on = str(file["encoder"])
             if made_on != self.digest:

@@ -93,8 +93,12 @@ def test_the_two_sides_of_a_call_are_heard_apart(address, model, tmp_path):
     options = ["--model", str(model), "--out", str(tmp_path / "out"), "--channels", "separate"]
     assert main(["analyse", str(path), *options]) == 0
     written = json.loads((tmp_path / "out" / "call.json").read_text(encoding="utf-8"))
-    separate = f"{address}/analyse?channels=separate"
-    answer = httpx.post(separate, files={"file": ("call.wav", wav(both))}, timeout=120).json()
+
+    def sent(content, channels):
+        files, data = {"file": ("call.wav", content)}, {"channels": channels}
+        return httpx.post(f"{address}/analyse", files=files, data=data, timeout=120)
+
+    answer = sent(wav(both), "separate").json()
     assert answer.keys() == written.keys() and answer["path"] == "call.wav"
     assert answer["made_by"]["channels"] == "separate"
     for number, (mine, theirs) in enumerate(zip(answer["channels"], written["channels"])):
@@ -102,8 +106,11 @@ def test_the_two_sides_of_a_call_are_heard_apart(address, model, tmp_path):
         assert mine["probabilities"] == theirs["probabilities"]
     one, two = (side["snr_db"] for side in answer["channels"])
     assert one != two and len(answer["channels"]) == 2
-    wrong = httpx.post(f"{address}/analyse?channels=left", files={"file": b"x"})
+    wrong = sent(wav(both), "left")
     refused(wrong, 422, "channels is one of: mix, all channels together; separate")
+    many = wav(np.repeat(voice(1)[:, None], 9, axis=1))
+    refused(sent(many, "separate"), 422, "call.wav: 9 channels are more than the 8")
+    assert sent(many, "mix").status_code == 200
 
 
 def test_each_of_several_recordings_gets_its_own_answer(address, model):

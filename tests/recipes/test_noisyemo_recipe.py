@@ -212,3 +212,21 @@ def test_a_plain_classifier_answers_what_an_enhancer_leaves(repo_root, tmp_path,
     classify.main()
     rows = score_predicted(bench, out, tmp_path / "results")
     assert [row["n"] for row in rows] == [2, 2] and rows[0]["f1_macro"] == 1.0
+
+
+def test_rows_beside_the_test_do_not_reach_the_leaderboard(board, tmp_path):
+    plain = scored(tmp_path / "plain.jsonl", 15)
+    header, rows = read_predictions(plain)
+    rows = list(rows)
+    beside = [
+        {**row, "id": f"{row['id']}|opus", "noise_set": "opus 1", "snr_db": None}
+        for row in rows[:10]
+    ]
+    rows = [{**row, "index": i} for i, row in enumerate(rows[:10] + beside + rows[10:])]
+    header |= {"rows": len(rows), "ids": ids_digest(row["id"] for row in rows)}
+    board.add(plain, "baseline")
+    board.add(write_predictions(tmp_path / "more.jsonl", header, rows), "with codecs")
+    board.write_tables()
+    lines = board.README.read_text().splitlines()
+    one, other = (line.split("|")[2:] for line in lines if "with codecs" in line or "input" in line)
+    assert one == other

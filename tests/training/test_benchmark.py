@@ -369,22 +369,25 @@ def test_two_tools_whose_folders_have_one_name_do_not_share_results(bench, tmp_p
         score(["--benchmark", str(bench), "--predicted", "b/x.csv"])
 
 
-@pytest.mark.parametrize("probes_of, taken", [(None, True), ("another encoder", False)])
+@pytest.mark.parametrize(
+    "others, taken", [({}, True), ({"probes": "another"}, False), ({"probe_weights": "x"}, False)]
+)
 def test_committed_answers_to_the_noisy_input_are_taken_where_they_are_the_same_test(
-    bench, tmp_path, monkeypatch, probes_of, taken
+    bench, tmp_path, monkeypatch, others, taken
 ):
     """A row that says `angry` of everything is told from what probes would answer."""
     benchmark, features = Benchmark(bench), Features()
+    marks = {"probes": features.digest, "probe_weights": features.weights}
     monkeypatch.setattr(Benchmark, "committed", lambda self, name: tmp_path / f"{name}.jsonl.xz")
     rows = [enhanced._row(i, item, None) for i, item in enumerate(benchmark.items)]
     for probe, name in enhanced.COMMITTED.items():
         header = enhanced._header(benchmark, probe, ["ser"])
-        header["settings"]["probes"] = probes_of or features.digest
+        header["settings"] |= {**marks, **others}
         own = [{**row, "probabilities": [1.0, 0.0, 0.0, 0.0]} for row in rows]
         write_predictions(tmp_path / f"{name}.jsonl.xz", header, own)
-    found = enhanced.committed_answers(benchmark, features.digest)
+    found = enhanced.committed_answers(benchmark, marks)
     assert (found is not None) == taken
     if taken:
         assert all((chances[:, 0] == 1).all() for chances in found.values())
     (tmp_path / "noisy-input-probe-noise.jsonl.xz").unlink()
-    assert enhanced.committed_answers(benchmark, features.digest) is None
+    assert enhanced.committed_answers(benchmark, marks) is None

@@ -80,26 +80,27 @@ def build(settings, out, jobs=-1, only=None, also=()):
     check_codecs(also)
     listed = utterances(settings)
     wanted = [row for row in listed["test"] if only is None or row.id in only]
-    _claim(out, settings)
+    also = tuple(dict.fromkeys([*_claim(out, settings), *also]))
     recordings = noise_recordings(settings)
     title = f"NoisyEmo {settings.corpus}"
     voices = tuple(str(row.path) for row in listed["valid"])
     known_by = _digest(map(published_sha256, voices)) if "babble" in settings.noises else ""
     make_noise = partial(_noise_part, out=out, voices=voices, known_by=known_by)
     rows = _all(ordered_map(make_noise, recordings, jobs, f"{title}, noise"))
-    by_set, made_of = {}, _digest(row["sha256"] for row in rows)
+    by_set, made_of = {}, _of_noise(rows)
     for row in rows:
         by_set.setdefault(row["condition"], []).append(row["file"])
     make = partial(_utterance_part, out=out, settings=settings, noise=by_set, made_of=made_of)
     rows += _all(ordered_map(make, wanted, jobs, title))
+    write_manifest(out, rows)  # the test is whole, whatever comes of what stands beside it
     if also:
         clean = [row for row in rows if row["kind"] == "clean"]
         code = partial(_codec_part, out=out, codecs=also)
         rows += _all(ordered_map(code, clean, jobs, f"{title}, {' and '.join(also)}"))
+        write_manifest(out, rows)
     for path in out.rglob(".*.part"):
         if LEFT.fullmatch(path.name):
             path.unlink()
-    write_manifest(out, rows)
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return out
 
@@ -126,7 +127,10 @@ def noise_recordings(settings):
 
 
 def _claim(out, settings):
-    """Says in the folder what it holds; raises where it holds something else."""
+    """Says in the folder what it holds; raises where it holds something else.
+
+    Returns the codecs whose rows stand beside the test by now.
+    """
     content = settings._asdict()
     for key in ("data_folder", "source", "utterances"):
         content.pop(key)  # where things lie makes no sample another
@@ -144,9 +148,12 @@ def _claim(out, settings):
         write_text(note, text)
     except OSError as error:
         raise PreparationError(f"--out {out} cannot be written: {error}") from error
-    if (out / NAME).is_file():
-        _restore(out, read_manifest(out))
-        (out / NAME).unlink()
+    if not (out / NAME).is_file():
+        return []
+    rows = read_manifest(out)
+    _restore(out, rows)
+    (out / NAME).unlink()
+    return sorted({row["condition"] for row in rows if row["kind"] == BESIDE})
 
 
 def _restore(out, rows):
@@ -156,7 +163,7 @@ def _restore(out, rows):
         beside = row["kind"] == BESIDE
         name = _beside(row["utterance"]) if beside else row["utterance"] or row["file"]
         parts.setdefault(name, []).append(row)
-    made_of = _digest(row["sha256"] for row in rows if row["kind"] == "noise")
+    made_of = _of_noise(row for row in rows if row["kind"] == "noise")
     clean = {row["utterance"]: row for row in rows if row["kind"] == "clean"}
     for name, own in parts.items():
         first = own[0]
@@ -192,6 +199,11 @@ def _kept(out, name, made_of, make):
 
 def _remember(out, name, made_of, rows):
     write_text(_part(out, name), json.dumps({"made_of": made_of, "rows": rows}))
+
+
+def _of_noise(rows):
+    """What all recordings of noise are known by, whatever the order of their rows."""
+    return _digest(sorted(f"{row['file']} {row['sha256']}" for row in rows))
 
 
 def _digest(texts):

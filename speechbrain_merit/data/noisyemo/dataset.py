@@ -45,7 +45,7 @@ def benchmark_set(benchmark, labels, attributes=()):
             "asked_snr_db": item.snr_db,
             "duration": item.samples / 16000,
         }
-        for item in benchmark.items
+        for item in benchmark.items + benchmark.beside
     }
     mixture = DynamicItem(["item"], Reading(benchmark), ["mixture", "clean", "snr_db"])
     steps = [mixture, *label_steps(label_encoder(labels), attributes)]

@@ -44,6 +44,8 @@ class Benchmark:
 
     Attributes
     ----------
+    items, beside : list of Item
+        The test, and what lossy codecs left of its clean speech, in no comparison.
     digest : str
         Of the samples of all that is heard, but for rows beside the test: equal where two are the
         same test.
@@ -68,7 +70,10 @@ class Benchmark:
         except (OSError, ValueError, KeyError) as error:
             raise PreparationError(f"{note} cannot be read: build the benchmark again.") from error
         try:
-            self.items = sorted(map(_item, rows), key=self._order(said))
+            order = self._order(said)
+            self.items = sorted(map(_item, test), key=order)
+            others = (row for row in rows if row["kind"] == BESIDE)
+            self.beside = sorted(map(_item, others), key=order)
         except ValueError as error:
             raise PreparationError(
                 f"{self.folder / NAME} is damaged ({error}): build the benchmark again."

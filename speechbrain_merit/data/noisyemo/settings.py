@@ -9,6 +9,7 @@ import yaml
 from speechbrain_merit.data.exact.distortions import DISTORTIONS
 from speechbrain_merit.data.exact.noises import KINDS
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.evaluation.summary import INEXACT
 
 SNRS = (-5, 0, 5, 10, 15, 20)
 NAME = re.compile(r"[a-z0-9_]+")  # of a noise set: it is a folder's name
@@ -139,7 +140,7 @@ def _check(path, settings):
         if name not in DISTORTIONS:
             known = ", ".join(DISTORTIONS)
             raise SettingsError(f"{path}: distortions has {name}, which is none of {known}.")
-    taken = {*KINDS, *DISTORTIONS, "clean", "noise"}
+    taken = {*KINDS, *DISTORTIONS, *INEXACT, "clean", "noise"}
     for name in settings.folders:
         if not NAME.fullmatch(name) or name in taken:
             raise SettingsError(

@@ -18,13 +18,13 @@ STEPS = {
     "damaged": "its samples are not those that were written: it was damaged or changed since. "
     "Delete it, and give the command again that built it",
     "input": "input: the published file holds other samples, of another release or a copy of it. "
-    "Fetch it again, and build into another --out",
+    "Fetch it again, and give the command again that built it",
     "lacks": "input: the other one holds it, this one does not: a recording was missing here when "
-    "it was built. Complete the copy, and build into another --out",
+    "it was built. Complete the copy, and give the command again that built it",
     "more": "input: the other one does not hold it: a recording was missing there, or is one too "
     "many here",
     "voices": "input: it is of all validation speakers' recordings, and one of these holds other "
-    "samples or is missing. Fetch them again, and build into another --out",
+    "samples or is missing. Fetch them again, and give the command again that built it",
     "conversion": "conversion: the published file is the same, its 16 kHz samples are not",
     "noise": "input: the noise recording is another one",
     "mixing": "mixing: speech and noise are the same, what was made of them is not",
@@ -57,7 +57,7 @@ def verify(folder, expected, jobs=-1):
         The folder holds no whole benchmark, or the two have no file in common.
     """
     folder = Path(folder)
-    rows = read_manifest(folder)
+    rows = [row for row in read_manifest(folder) if row["kind"] != BESIDE]
     paths = [(folder / row["file"], row["sha256"]) for row in rows]
     for (path, _), found in zip(paths, ordered_map(_state, paths, jobs, "Reading")):
         if found is not None:
