@@ -75,7 +75,8 @@ def main(given=None):
         write_hashes(asked.out, asked.write_hashes)
         return 0
     folders = dict(noise.split("=", 1) for noise in asked.noise)
-    build(read_settings(yaml, asked.data_folder, folders), asked.out, asked.jobs, also=asked.also)
+    more = {"also": asked.also} if asked.also else {}
+    build(read_settings(yaml, asked.data_folder, folders), asked.out, asked.jobs, **more)
     print(f"{asked.out} is complete; whether it is the same test says --verify")
     return 0
 
