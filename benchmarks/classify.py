@@ -23,7 +23,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from peers import PEERS, RATE, levelled
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from tqdm import tqdm
 
@@ -34,7 +33,7 @@ from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.data.noisyemo.settings import read_settings
 from speechbrain_merit.lobes.encoders import build_encoder
 from speechbrain_merit.training.enhanced_files import Enhanced
-from speechbrain_merit.training.probe_training import fit, sounds, training_noise
+from speechbrain_merit.training.probe_training import fit, linear, sounds, training_noise
 from speechbrain_merit.training.probes import pooled
 
 SVM_STRENGTHS = (0.1, 0.3, 1, 3, 10, 30)  # C
@@ -67,11 +66,6 @@ def machine(strength):
     """A support vector machine whose answers are probabilities; emotions count alike."""
     svm = SVC(C=strength, class_weight="balanced")
     return CalibratedClassifierCV(svm, ensemble=False)
-
-
-def linear(strength):
-    """A linear classifier; emotions count alike."""
-    return LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
 
 
 FEATURES = {"egemaps": (egemaps, machine, SVM_STRENGTHS), "whisper": (whisper, linear, None)}

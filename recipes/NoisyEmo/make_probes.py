@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from speechbrain_merit.data.exact.filters import RATE, resample
-from speechbrain_merit.training.probe_training import fit, sounds, training_noise
+from speechbrain_merit.training.probe_training import fit, linear, sounds, training_noise
 from speechbrain_merit.training.probes import LABELS, PATH, PROBES, Features
 
 RAVDESS = re.compile(r"03-01-(0[1345])-0[12]-0[12]-0[12]-(\d\d)\.(wav|flac)")
@@ -44,11 +43,6 @@ def read(path):
     """The first channel of a recording at 16 kHz, (S,) int16."""
     samples, rate = sf.read(path, dtype="int16", always_2d=True)
     return resample(samples[:, 0], rate, RATE)
-
-
-def logistic(strength):
-    """A linear classifier; emotions count alike."""
-    return LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
 
 
 def weights_of(pipeline):
@@ -80,7 +74,7 @@ def main():
     for name in PROBES:
         own = (splits == "train") & (~noisy if name == "clean" else True)
         chosen = valid & (~noisy if name == "clean" else True)
-        found = fit(logistic, (heard[own], labels[own]), (heard[chosen], labels[chosen]))
+        found = fit(linear, (heard[own], labels[own]), (heard[chosen], labels[chosen]))
         arrays[f"{name}_weights"], arrays[f"{name}_bias"] = weights_of(found.pipeline)
         said = f"C {found.strength:g}, F1-macro {found.f1:.3f}"
         print(f"{name}: {own.sum()} sounds, {said} on {chosen.sum()}")

@@ -6,6 +6,7 @@ Noise is of the kinds that need no recordings, drawn for training alone.
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +46,11 @@ def sounds(clean, name, recordings):
         yield fitted(mixed(clean, piece(noise, len(clean), draws), snr))[0] / np.float32(32768)
 
 
+def linear(strength):
+    """A linear classifier of strength C, to which all emotions count alike."""
+    return LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
+
+
 class Trained(NamedTuple):
     """A classifier behind a standardisation, its F1-macro on validation, and its C."""
 
@@ -71,9 +77,8 @@ def fit(classifier, train, valid, strengths=STRENGTHS):
 
     Example
     -------
-    >>> from sklearn.linear_model import LogisticRegression
     >>> x, y = np.array([[0.0], [1.0], [4.0], [5.0]]), np.array([0, 0, 1, 1])
-    >>> fit(lambda c: LogisticRegression(C=c), (x, y), (x, y)).f1
+    >>> fit(linear, (x, y), (x, y)).f1
     1.0
     """
     best = None
