@@ -11,6 +11,8 @@ after an interrupt goes on where it was; after a complete scoring it scores anew
 and report are made of that file, again and without model or recordings, by
 > python evaluate.py results/merit/MiniMERIT/1234 --from_predictions True
 
+Without PESQ and STOI, which take most of the time: --quick True.
+
 On the test split of another corpus, in a folder of its own; and a pretrained folder:
 > python evaluate.py results/merit/RAVDESS/1234 --corpus nEMO --data_folder /path/to/nEMO
 > python evaluate.py pretrained/merit-tiny --corpus nEMO --data_folder /path/to/nEMO

@@ -27,7 +27,7 @@ class Conditions:
     Arguments
     ---------
     header : dict
-        Of the predictions: ``labels``, ``attributes`` and ``tasks``.
+        Of the predictions: ``labels``, ``attributes`` and ``tasks``; of ``settings``, ``quick``.
 
     Example
     -------
@@ -43,6 +43,7 @@ class Conditions:
     def __init__(self, header):
         self.labels, self.attributes = header["labels"], header["attributes"]
         self.heads = heads(header)
+        self.quick = header.get("settings", {}).get("quick", False)
         # Columns of a condition's table; what the system has no head for has none.
         emotion = self.heads["emotion"] * len(self.labels)
         attributes = self.heads["attributes"] * len(self.attributes)
@@ -127,7 +128,7 @@ class Conditions:
             pair = table[:, self.columns["ratings"]], table[:, self.columns["rated"]]
             row.update(attribute_scores(*pair, self.attributes))
         if self.heads["enhancement"]:
-            row.update(mean_scores(table[:, self.columns["scores"]]))
+            row.update(mean_scores(table[:, self.columns["scores"]], self.quick))
         return row
 
     def _emotion(self, table):

@@ -62,6 +62,7 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
             **{key: hparams[key] for key in keys},
             "device": torch.device(device).type,
             "temperature": hparams.get("temperature", 1.0),
+            **({"quick": True} if hparams.get("quick") else {}),
         },
         "rows": len(names),
         "ids": ids_digest(names),

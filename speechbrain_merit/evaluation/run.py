@@ -69,7 +69,7 @@ def evaluate(model, test_set, hparams, device, checkpoint=None, max_batches=None
     hparams : dict
         Of the run: ``labels``, ``attributes``, ``output_folder``, ``train_log``,
         ``test_batch_size``, ``num_workers``, ``n_jobs``, ``n_examples``, of the calibration
-        ``temperature`` (1 without it), and what
+        ``temperature`` (1 without it), ``quick`` (True leaves out PESQ and STOI), and what
         :func:`~speechbrain_merit.evaluation.provenance.header` names; ``evaluation_folder``, where
         results go into another folder of the run than ``evaluation``.
     device : str
@@ -125,7 +125,7 @@ def score_batches(model, test_set, batches, file, header, hparams, device, team=
     n_utterances = sum(map(len, left))
     # a few are scored before a worker has started
     n_jobs = 0 if n_utterances < FEW else own_share(hparams["n_jobs"], team)
-    rows = scored(outputs, "se" in model.tasks, n_jobs, n_utterances)
+    rows = scored(outputs, "se" in model.tasks, n_jobs, n_utterances, hparams.get("quick", False))
     predictions.append(file, header, rows)
 
 
@@ -316,7 +316,7 @@ def examples_kept(outputs, folder, wanted):
         yield output
 
 
-def scored(outputs, enhances, n_jobs, total):
+def scored(outputs, enhances, n_jobs, total, quick=False):
     """Yields the rows of outputs, with the enhancement scores where the system enhances."""
     if not enhances:
         yield from (output.row for output in tqdm(outputs, total=total, desc="Scoring"))
@@ -328,7 +328,7 @@ def scored(outputs, enhances, n_jobs, total):
             waiting.append(output.row)
             yield tuple(output.waves[name] for name in ("clean", "noisy", "enhanced"))
 
-    for scores in score_utterances(waves(), SAMPLE_RATE, n_jobs, total=total):
+    for scores in score_utterances(waves(), SAMPLE_RATE, n_jobs, total=total, quick=quick):
         yield {**waiting.popleft(), "scores": scores}
 
 

@@ -28,7 +28,7 @@ def report_benchmark(folder, benchmark, train_log):
     return rows
 
 
-def score_run(folder, benchmark, arguments):
+def score_run(folder, benchmark, arguments, quick=False):
     """Scores the best checkpoint of a run, or the model of a pretrained folder, on a benchmark.
 
     Arguments
@@ -39,6 +39,8 @@ def score_run(folder, benchmark, arguments):
         As ``noisyemo.py`` built it.
     arguments : list of str
         Options of scoring: ``--test_batch_size``, ``--num_workers``, ``--n_jobs``, ``--device`` ….
+    quick : bool
+        Leave out PESQ and STOI, which take most of the time.
 
     Returns
     -------
@@ -56,6 +58,7 @@ def score_run(folder, benchmark, arguments):
             "noise_folder": "",
             "test_band_limit": False,
             "evaluation_folder": f"evaluation_{benchmark.name}",
+            "quick": quick,
         }
         test_set = benchmark_set(benchmark, hparams["labels"], hparams["attributes"])
     rows = evaluate(model, test_set, hparams, device, name, few, team=processes)

@@ -86,7 +86,7 @@ def score_enhanced(benchmark, folder, out, n_jobs=-1, emotion_only=False, quick=
     files.write_problems(target / "problems.csv")
     header = _header(benchmark, folder.name, tasks, LABELS if known else benchmark.labels)
     header["summary"]["of"] = _place(folder)
-    header["settings"] |= marks
+    header["settings"] |= marks | ({"quick": True} if quick else {})
     predictions.write_predictions(target / predictions.PREDICTIONS, header, rows)
     found = report(target, target / "none")
     write_summary(target, benchmark.baseline)

@@ -38,11 +38,10 @@ def score(arguments):
     benchmark, arguments = take(arguments, "--benchmark", "a folder of NoisyEmo")
     if benchmark is not None and FROM_PREDICTIONS not in arguments:
         return score_benchmark(benchmark, arguments)
-    again, arguments = take(arguments, FROM_PREDICTIONS, "True or False")
-    if str(again).lower() not in ("none", "true", "false"):
-        raise SettingsError(f"{FROM_PREDICTIONS} is {again}: give True or False.")
+    again, arguments = take_switch(arguments, FROM_PREDICTIONS)
+    quick, arguments = (False, arguments) if again else take_switch(arguments, "--quick")
     folder = Path(arguments[0] if arguments else "").expanduser()
-    if str(again).lower() == "true":
+    if again:
         given, rest = {}, arguments
         for key in ELSEWHERE:
             given[key], rest = take(rest, f"--{key}", "a value")
@@ -57,11 +56,26 @@ def score(arguments):
         return report(folder / evaluation_folder(given), folder / TRAIN_LOG)
     of = score_pretrained if (folder / WEIGHTS).is_file() else score_finished
     with processes.one_voice():
-        return of(folder, arguments[1:])
+        return of(folder, arguments[1:], quick)
+
+
+def take_switch(arguments, option):
+    """Whether an option is on, and the arguments without it.
+
+    Example
+    -------
+    >>> take_switch(["RUN", "--quick", "True"], "--quick")
+    (True, ['RUN'])
+    """
+    value, arguments = take(arguments, option, "True or False")
+    if str(value).lower() not in ("none", "true", "false"):
+        raise SettingsError(f"{option} is {value}: give True or False.")
+    return str(value).lower() == "true", arguments
 
 
 def score_benchmark(benchmark, arguments):
     """Scores a run, enhanced files or another classifier's answers on a benchmark of NoisyEmo."""
+    quick, arguments = take_switch(arguments, "--quick")
     enhanced, arguments = take(arguments, "--enhanced", "a folder of enhanced files")
     predicted, arguments = take(arguments, "--predicted", "a CSV of answers")
     if enhanced is None and predicted is None:
@@ -70,34 +84,31 @@ def score_benchmark(benchmark, arguments):
                 "--benchmark scores a RUN, --enhanced FOLDER or --predicted CSV: give one of them."
             )
         with processes.one_voice():
-            return score_run(Path(arguments[0]).expanduser(), benchmark, arguments[1:])
+            return score_run(Path(arguments[0]).expanduser(), benchmark, arguments[1:], quick)
     out, arguments = take(arguments, "--output_folder", "a folder")
     n_jobs, arguments = take(arguments, "--n_jobs", "a number of processes")
-    given = {}
-    for option in ("--emotion_only", "--quick"):
-        given[option], arguments = take(arguments, option, "True or False")
+    emotion_only, arguments = take_switch(arguments, "--emotion_only")
     if arguments or None not in (enhanced, predicted):
         raise SettingsError(
             "--enhanced or --predicted, one of them, is scored without a RUN and takes no other "
             "option than --output_folder, --n_jobs, --quick and --emotion_only; given: "
             f"{' '.join(arguments) or 'both'}."
         )
-    for option, value in given.items():
-        if str(value).lower() not in ("none", "true", "false"):
-            raise SettingsError(f"{option} is {value}: give True or False.")
     if not re.fullmatch(r"-1|\d+", n_jobs or "-1"):
         raise SettingsError(
             f"--n_jobs is {n_jobs}: give a number of processes, or -1 for all cores."
         )
     out = results_folder(benchmark, enhanced or predicted, out)
     if enhanced is not None:
-        only, quick = (str(value).lower() == "true" for value in given.values())
-        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1), only, quick)
+        return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1), emotion_only, quick)
     return score_predicted(benchmark, predicted, out)
 
 
-def score_finished(folder, arguments):
-    """Scores the best checkpoint of the run in a folder; ``arguments`` go over its YAML."""
+def score_finished(folder, arguments, quick=False):
+    """Scores the best checkpoint of the run in a folder; ``arguments`` go over its YAML.
+
+    ``quick`` leaves out PESQ and STOI, which take most of the time.
+    """
     with user_errors():
         if not (folder / "hyperparams.yaml").is_file():
             raise SettingsError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
@@ -113,14 +124,15 @@ def score_finished(folder, arguments):
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
     model = hparams["model"].to(device)
     tested["temperature"], _ = calibrate_finished(model, hparams, device)
+    tested["quick"] = quick
     return evaluate(model, test_set, tested, device, *scoring(hparams, run_opts), team=processes)
 
 
-def score_pretrained(folder, arguments):
+def score_pretrained(folder, arguments, quick=False):
     """Scores the model of a pretrained folder on the test split of a corpus.
 
     Data and noise are those of ``hparams/merit.yaml``, as the command line and the corpus change
-    them; network, labels and temperature are the folder's.
+    them; network, labels and temperature are the folder's. ``quick`` is as of `score_finished`.
     """
     with user_errors():
         merit = MeritInterface.from_hparams(folder, run_opts={"device": "cpu"})
@@ -131,7 +143,7 @@ def score_pretrained(folder, arguments):
             "output_folder", f"results/{folder.name}/{given.get('corpus', 'MiniMERIT')}"
         )
         hparams = load(hparams_file, given)
-        hparams |= {"system": folder.name, "encoder": "its own", "seed": None}
+        hparams |= {"system": folder.name, "encoder": "its own", "seed": None, "quick": quick}
         hparams |= {"temperature": merit.hparams.temperature, "encoder_module": merit.model.encoder}
         run_opts = processes.start(run_opts)
         run_on_main(prepare_corpora, [hparams, ("test",)])

@@ -303,6 +303,19 @@ def test_a_debugging_run_scores_two_batches(trained, tmp_path):
     assert (copy / "evaluation" / "report.html").is_file()
 
 
+def test_a_run_is_scored_quickly_without_pesq_and_stoi(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    whole = scoring.score([str(trained), "--from_predictions", "True"])
+    rows = scoring.score(["--quick", "True", str(copy), "--device", "cpu"])
+    assert [row["pesq"] for row in rows] == [row["stoi"] for row in rows] == [None] * len(rows)
+    assert [row["pesq_failed"] for row in rows] == [0] * len(rows)
+    for quick, full in zip(rows, whole, strict=True):
+        assert quick["f1_macro"] == full["f1_macro"] and full["pesq"] is not None
+        assert quick["si_sdr"] == pytest.approx(full["si_sdr"], abs=1e-3)
+    with pytest.raises(MeritError, match="--quick is maybe"):
+        scoring.score([str(copy), "--quick", "maybe"])
+
+
 def test_scoring_works_where_the_run_was_moved(trained, tmp_path, corpus):
     moved = shutil.copytree(trained, tmp_path / "moved")
     rows = scoring.score([str(moved), "--test_snrs", "[5, 20]"])
