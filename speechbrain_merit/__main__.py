@@ -7,11 +7,14 @@ import argparse
 import sys
 
 from speechbrain_merit import __version__
+from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.live import demo, serve
 
 #: 0: all well; 1: some recordings could not be analysed; 2: it could not start, as argparse has
 #: it; 130: interrupted, as shells have it.
 OK, SOME_FAILED, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
+#: Options of ``merit listen --stdin``, and what they are unless given.
+RAW_SAMPLES = {"rate": 16000, "channels": 1, "format": "s16le"}
 
 EXAMPLES = """\
 examples:
@@ -214,11 +217,9 @@ def add_listen_arguments(parser):
     )
     parser.add_argument("--stdin", action="store_true", help="read raw samples, as of ffmpeg")
     raw = parser.add_argument_group("raw samples")
-    raw.add_argument("--rate", type=positive, default=16000, metavar="HZ", help="(default: 16000)")
-    raw.add_argument("--channels", type=positive, default=1, metavar="N", help="(default: 1)")
-    raw.add_argument(
-        "--format", choices=("s16le", "f32le"), default="s16le", help="(default: %(default)s)"
-    )
+    raw.add_argument("--rate", type=positive, metavar="HZ", help="(default: 16000)")
+    raw.add_argument("--channels", type=positive, metavar="N", help="(default: 1)")
+    raw.add_argument("--format", choices=("s16le", "f32le"), help="(default: s16le)")
 
 
 def positive(text):
@@ -239,6 +240,14 @@ def run_listen(arguments):
     """``merit listen``."""
     from speechbrain_merit.live.listen import listen
 
+    given = [f"--{name}" for name in RAW_SAMPLES if getattr(arguments, name) is not None]
+    if given and not arguments.stdin:
+        raise SettingsError(f"{', '.join(given)}: of raw samples alone; give --stdin as well.")
+    if arguments.stdin and arguments.microphone is not None:
+        raise SettingsError("--stdin or --microphone: give one of them.")
+    for name, default in RAW_SAMPLES.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
     return listen(arguments)
 
 

@@ -32,12 +32,17 @@ OTHERS = (
     (0, b"DSD ", "DSD"),
     (0, b"FRM8", "DSD"),
     (0, b".RMF", "RealMedia"),
+    (1, b"dss", "a dictation (dss)"),
+    (1, b"ds2", "a dictation (ds2)"),
+    (8, b"QLCM", "Qualcomm PureVoice (qcp)"),
     (0, b"\x0b\x77", "AC-3"),
     (0, b"\x00\x00\x01\xba", "MPEG video"),
 )
 #: Starts of files that libsndfile decodes, for those whose suffix says nothing.
-SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"NIST_1A", b"riff.\x91")
-#: Samples without a header, by suffix: what ffmpeg has to be told of them.
+SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"NIST_1A", b"riff.\x91",
+          b"Creative Voice File", b" paf", b"fap ", *(bytes((0x64, 0xA3, n, 0)) for n in range(5)),
+          *(bytes((0, n, 0xA3, 0x64)) for n in range(5)))  # fmt: skip
+#: Samples without a header, by suffix: what ffmpeg has to be told of them, or the command.
 RAW = {
     **dict.fromkeys((".ul", ".ulaw", ".mulaw", ".pcmu"), "-f mulaw -ar 8000"),
     **dict.fromkeys((".al", ".alaw", ".pcma"), "-f alaw -ar 8000"),
@@ -45,6 +50,7 @@ RAW = {
     ".gsm": "-f gsm",
     ".g722": "-f g722",
     ".g729": "-f g729",
+    ".vox": "sox -t vox -r 8000",  # Dialogic's; ffmpeg has no name for it
     **dict.fromkeys((".pcm", ".raw"), "-f s16le -ar 16000"),  # of any rate and kind
 }
 GIT_LFS = b"version https://git-lfs"
@@ -137,7 +143,7 @@ def other_sound(path):
     'convert it, such as by ffmpeg -i talk.mp3 talk.wav'
     """
     start = beginning(path)
-    kind = next((what for at, mark, what in OTHERS if start[at:].startswith(mark)), None)
+    kind = other_mark(start)
     if kind is None and mpeg.is_adts(start):
         kind = "AAC"
     path, told = Path(path), []
@@ -145,7 +151,8 @@ def other_sound(path):
         kind, told = "samples without a header", RAW[path.suffix.lower()].split()
     if kind is None:
         return None
-    words = ("ffmpeg", *told, "-i", path.name, converted(path).name)
+    tool = told if told[:1] == ["sox"] else ["ffmpeg", *told, "-i"]
+    words = (*tool, path.name, converted(path).name)
     command = " ".join(shlex.quote(word) for word in words)
     return f"it holds {kind}, which is not read: convert it, such as by {command}"
 
@@ -166,7 +173,14 @@ def converted(path):
 def holds_sound(path):
     """Whether a file begins as those do that libsndfile decodes."""
     start = beginning(path)
+    if other_mark(start) is not None:  # of those that begin with RIFF as well
+        return False
     return start.startswith(SOUNDS) or mpeg.is_mp3(start)
+
+
+def other_mark(start):
+    """What a beginning tells of content that libsndfile does not decode, or None."""
+    return next((what for at, mark, what in OTHERS if start[at:].startswith(mark)), None)
 
 
 def beginning(path):

@@ -36,8 +36,9 @@ AUDIO_SUFFIXES = frozenset(
 )
 # What else sound is kept in, and no suffix at all: these files are opened to see what they hold.
 OTHER_SUFFIXES = frozenset(
-    " .m4a .m4b .mp4 .m4v .mov .3gp .aac .adts .webm .mka .mkv .avi .flv .wma .asf .amr .ape .wv "
-    ".tta .mpc .dsf .ac3 .rm .mpg .mpeg".split(" ")
+    " .m4a .m4b .m4r .mp4 .m4v .mov .3gp .3ga .3g2 .aac .adts .webm .weba .mka .mkv .avi .flv .wma "
+    ".asf .amr .awb .ape .wv .tta .mpc .dsf .ac3 .eac3 .rm .mpg .mpeg .ogv .spx .dss .ds2 .qcp "
+    ".nist .voc .paf .sf .ircam".split(" ")
 ) | (RAW.keys() - {".raw"})  # cameras call their pictures so too
 # Where systems keep what was deleted, or a copy of what is elsewhere.
 NO_PLACES = frozenset(["$recycle.bin", "system volume information", "__macosx", "@eadir"])
@@ -133,13 +134,19 @@ def find_recordings(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}: check the path.")
     found, others, visited = [], {}, set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+
+    def unreadable(error):
+        others[Path(error.filename)] = f"cannot be read: {error.strerror}"
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:  # a link that leads back up
             folders.clear()
             continue
         visited.add(real)
         folders[:] = [n for n in folders if not n.startswith(".") and n.lower() not in NO_PLACES]
+        # links last: what they lead to has its own name, whatever order a disk has
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
         for name in (name for name in names if not name.startswith(".")):
             suffix = os.path.splitext(name)[1].lower()
             if suffix in AUDIO_SUFFIXES:

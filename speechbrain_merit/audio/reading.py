@@ -267,7 +267,7 @@ def fingerprint(path):
     """What changes when someone writes to a file; raises AudioError where there is none."""
     try:
         status = os.stat(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: of a name with a zero byte
         raise AudioError(f"{path}: cannot be read: {reason(error)}") from error
     if not stat.S_ISREG(status.st_mode):
         raise AudioError(f"{path}: is no file.")

@@ -176,7 +176,8 @@ class Windower:
 
     def push(self, block):
         """Takes the next samples (C, n), of any n; gives the windows that are ready (list)."""
-        self.blocks.append(block)
+        if block.shape[1]:  # empty ones would gather
+            self.blocks.append(block)
         self.total += block.shape[1]
         windows = []
         while self.total >= self.stop + self.plan.wait:

@@ -143,9 +143,9 @@ def load(sound):
         It cannot be read, is too short, or holds NaN.
     """
     samples, rate = sound if isinstance(sound, tuple) else read(sound)
-    samples = np.asarray(samples, dtype=np.float32)
-    samples = samples[:, None] if samples.ndim == 1 else samples
     name = "the samples" if isinstance(sound, tuple) else getattr(sound, "name", sound)
+    samples = scaled(np.asarray(samples), name)
+    samples = samples[:, None] if samples.ndim == 1 else samples
     if rate not in RATES:
         raise ValueError(f"{name}: no recording that can be read: it has {rate} Hz.")
     if len(samples) < SHORTEST * rate:
@@ -153,6 +153,19 @@ def load(sound):
     if not np.isfinite(samples).all():
         raise ValueError(f"{name}: NaN or infinite samples.")
     return resampled(mixed(samples, rate), rate)
+
+
+def scaled(samples, name="the samples"):
+    """Samples of full scale 1 in float32, of floats, or of int16 or int32 as recorders give them.
+
+    >>> scaled(np.array([-32768, 16384], np.int16)).tolist()
+    [-1.0, 0.5]
+    """
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    if samples.dtype not in (np.int16, np.int32):
+        raise ValueError(f"{name}: of {samples.dtype}; give floats, int16 or int32.")
+    return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
 
 
 def read(file):
@@ -267,8 +280,8 @@ def main(arguments=None):
                 clean = merit.enhance(path)
                 soundfile.write(line["enhanced_path"], clean, RATE, subtype="FLOAT")
             print(json.dumps(line, ensure_ascii=False), flush=True)
-        except ValueError as error:
-            print(error, file=sys.stderr)
+        except (ValueError, OSError, soundfile.SoundFileError) as error:
+            print(error if str(path) in str(error) else f"{path}: {error}", file=sys.stderr)
             failed = True
     return int(failed)
 

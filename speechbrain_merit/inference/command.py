@@ -15,6 +15,7 @@ from speechbrain_merit.export.loading import shipped_model
 from speechbrain_merit.inference.jobs import FileJob
 from speechbrain_merit.inference.results import (
     ENHANCED,
+    JSON,
     PICTURE,
     described,
     finished,
@@ -23,6 +24,7 @@ from speechbrain_merit.inference.results import (
     owner,
     place,
     same,
+    whose,
     write,
 )
 from speechbrain_merit.inference.summary import (
@@ -115,7 +117,7 @@ def find(inputs, out):
     paths, failures, results = {}, {}, real(out)
     for given in inputs:
         found = [Path(given)]
-        if Path(given).is_dir():
+        if os.path.isdir(given):  # Path's own would end the call for a name that is too long
             apart = real(given) in results.parents  # all in --out are results then
             found, others = find_recordings(given)
             found = [
@@ -147,12 +149,13 @@ def is_result(path):
         return False
 
 
-def names(paths, inputs, out):
+def names(paths, inputs, out, endings=(ENHANCED,)):
     """A name for the results of each recording: its own, below the folder that was given.
 
     No two differ in upper and lower case or in the form of Unicode alone, which are one file on
     some systems; none is longer than a file system allows with what is put behind it; and no result
-    is written over a recording, or over another recording's results of an earlier call.
+    is written over a recording, over another recording's results of an earlier call, or over a
+    file of somebody's own that ends on one of ``endings``.
 
     Example
     -------
@@ -161,7 +164,7 @@ def names(paths, inputs, out):
     >>> [str(name) for name in names(found, [folder], folder / "out").values()]
     ['a', 'a_mp3', 'b/a']
     """
-    folders = [Path(given) for given in inputs if Path(given).is_dir()]
+    folders = [Path(given) for given in inputs if os.path.isdir(given)]
     recordings = {real(path) for path in paths if path.name.endswith(ENHANCED)}
     taken, result = set(), {}
 
@@ -172,6 +175,8 @@ def names(paths, inputs, out):
         ):
             return False
         before = owner(out / name)
+        if before is None and not place(out / name, JSON).exists():
+            return not any(place(out / name, ending).exists() for ending in endings)
         return before is None or same(before, path)
 
     for path in paths:
@@ -205,10 +210,11 @@ def heard(paths, arguments, there):
         The path, its rows, and why it failed or None.
     """
     out, model = Path(arguments.out), load(arguments.model, arguments.device)
-    bases = {path: out / name for path, name in names(paths, arguments.inputs, out).items()}
+    endings = [ENHANCED] * ("se" in model.tasks) + [PICTURE] * arguments.plot
+    own = names(paths, arguments.inputs, out, endings)
+    bases = {path: out / name for path, name in own.items()}
     made = maker(model, arguments.channels, arguments.keep_rate)
     if arguments.skip_existing:
-        endings = [ENHANCED] * ("se" in model.tasks) + [PICTURE] * arguments.plot
         for path, base in list(bases.items()):
             about = finished(base, path, made, endings)
             if about is not None:
@@ -308,7 +314,7 @@ def finish(job):
         return []
     analyses = job.analyses()
     about = described(analyses, job.channels)
-    about["made_by"] = {**job.made, **made_of(job.reader.before)}
+    about["made_by"] = {**job.made, **made_of(job.reader.before), **whose(job.path)}
     write(job.base, about)
     if job.plot is not None:
         job.plot.save(place(job.base, PICTURE), analyses)

@@ -50,7 +50,12 @@ class GivenJob(FileJob):
         if self.name is not None:  # no path
             self.folder = TemporaryDirectory(prefix="merit-")
             self.path = Path(self.folder.name) / "recording"
-            fill(self.path, self.source, self.name)
+            try:
+                fill(self.path, self.source, self.name)
+            except AudioError:
+                raise
+            except (TypeError, ValueError) as error:  # a closed file, rows of different lengths
+                raise AudioError(f"{self.name}: {error}; {KINDS}.") from error
         self.source = None  # as long as it takes, but not for ever
         yield from super().blocks(assembler)
 
@@ -108,7 +113,7 @@ def known(source):
 
 def fill(path, source, name):
     """Writes a source that is no path to one, or raises AudioError."""
-    if isinstance(source, tuple):
+    if isinstance(source, tuple) and len(source) == 2:
         samples, rate = source
         write_samples(path, samples, rate)
     elif hasattr(source, "read"):

@@ -203,8 +203,12 @@ def deliver(batch, hear, heard_seconds):
     try:
         results = hear([window for _, window in batch])
     except FloatingPointError as error:  # of the network, on samples that no recording has
-        for job, _ in batch:
-            job.fail(AudioError(f"{getattr(job, 'path', 'wave')}: {error}"))
+        if len(batch) > 1:  # it does not say whose
+            for alone in batch:
+                deliver([alone], hear, heard_seconds)
+            return
+        ((job, _),) = batch
+        job.fail(AudioError(f"{getattr(job, 'path', 'wave')}: {error}"))
         return
     for (job, window), heard in zip(batch, results):
         try:

@@ -73,7 +73,14 @@ class Loaded(Pretrained):
                 raise PretrainedError(
                     f"{source}: no such folder, and no name on the hub (user/model)."
                 )
-            return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
+            try:
+                return super().from_hparams(str(source), hparams_file, savedir=savedir, **kwargs)
+            except PretrainedError:
+                raise
+            except (OSError, *UNREADABLE) as error:
+                raise PretrainedError(
+                    f"{source}: no such folder here, and not to be had from the hub: {error}"
+                ) from error
         require_files(source)
         check_format(source)
         try:  # without savedir: SpeechBrain would take what an earlier model left there

@@ -18,7 +18,8 @@ from speechbrain_merit.writing import write_text
 JSON, ENHANCED, PICTURE = ".json", "_enhanced.wav", ".png"
 ESCAPED = "backslashreplace"  # names of files that are no UTF-8; JSON knows the same escapes
 LABELLED = ("labels", "attributes")
-HEAD = 8192  # bytes of a JSON that hold the recording's path, which stands first
+END = 8192  # bytes of a JSON's beginning, where its path stands, and of its end, with its maker
+STRING = r'"(?:[^"\\]|\\.)*"'  # of JSON
 
 
 def place(base, ending):
@@ -32,7 +33,7 @@ def same(one, other):
 
 
 def owner(base):
-    """The recording whose results lie at a base, as its path was given.
+    """The recording whose results lie at a base: its absolute path, of older ones as it was given.
 
     None where no JSON lies there; empty where it is no result, but somebody's own.
 
@@ -47,13 +48,19 @@ def owner(base):
     """
     try:
         with open(place(base, JSON), "rb") as file:
-            head = file.read(HEAD).decode(errors="replace")
+            head = file.read(END)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - END))
+            end = file.read()
     except OSError:
         return None
-    if not head.strip("\0 \n"):  # what a crash of the machine leaves
+    if not head.strip(b"\0 \n"):  # what a crash of the machine leaves
         return None
-    found = re.match(r'\{\s*"path": ("(?:[^"\\]|\\.)*")', head)
-    return "" if found is None else json.loads(found[1])
+    found = re.match(rf'\{{\s*"path": ({STRING})', head.decode(errors="replace"))
+    if found is None:
+        return ""
+    exact = re.search(rf'\n "made_by": {{.*"recording": ({STRING})', end.decode(errors="replace"))
+    return json.loads((exact or found)[1])
 
 
 def weights_mark(merit):
@@ -89,6 +96,11 @@ def described(analyses, channels):
 def made_of(state):
     """What tells a recording from an earlier state of it, of its ``fingerprint``: size and time."""
     return dict(zip(("bytes", "modified_ns"), state))
+
+
+def whose(path):
+    """Which recording it is, wherever the program runs from."""
+    return {"recording": os.path.abspath(path)}
 
 
 def write(base, about):
@@ -147,7 +159,8 @@ def finished(base, path, made, endings):
         wanted = {**made, **made_of(fingerprint(path))}
         parts = [one["enhanced_path"] for one in about.get("channels", [about])]
         here = all(part is None or same(part, place(base, ENHANCED)) for part in parts)
-        whole = here and same(about["path"], path) and about["made_by"] == wanted
+        found = {**whose(about["path"]), **about["made_by"]}  # older ones know the path alone
+        whole = here and found == {**whose(path), **wanted}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another kind, cut off
         return None
     return about if whole and all(place(base, e).is_file() for e in endings) else None

@@ -123,12 +123,29 @@ def merged(old, new, given=()):
     """
     given = [os.path.abspath(name) for name in given]
     replaced, taken = grouped(new), {r["enhanced"] for r in new if r.get("enhanced")}
-    kept = {
-        name: lines
-        for name, lines in grouped(old).items()
-        if name in replaced or not any(past(line, given, taken) for line in lines)
-    }
+    kept = {}
+    for name, lines in grouped(old).items():
+        if name in replaced:
+            kept[name] = [line for line in lines if namesake(line, replaced[name])]
+            kept[name] += replaced.pop(name)
+        else:
+            kept[name] = [line for line in lines if not past(line, given, taken)]
     return [line for lines in (kept | replaced).values() for line in lines]
+
+
+def namesake(line, new):
+    """Whether a row is of another recording, that was given by the same name from another folder.
+
+    Example
+    -------
+    >>> one, other = ({"enhanced": f"out/{name}_enhanced.wav"} for name in ("a", "a_wav"))
+    >>> namesake(one, [other]), namesake(one, [one]), namesake(one, [{"enhanced": ""}])
+    (True, False, False)
+    """
+    own, *others = (row.get("enhanced") or "" for row in [line, *new])
+    # in another place is what was moved since
+    beside = all(os.path.dirname(own) == os.path.dirname(other) for other in others)
+    return all([own, *others]) and beside and own not in others
 
 
 def past(line, given, taken):
@@ -169,7 +186,10 @@ def columns(lines):
 def write_summary(path, lines):
     """One CSV for all recordings, those that failed among them; columns of one's own stay."""
     text = io.StringIO()
-    table = csv.DictWriter(text, columns(lines), restval="", lineterminator="\n")
+    # a carriage return in a name would end the line for whoever reads it
+    returns = any("\r" in str(value) for line in lines for value in line.values())
+    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    table = csv.DictWriter(text, columns(lines), "", lineterminator="\n", quoting=quoting)
     table.writeheader()
     table.writerows(lines)
     write_text(path, text.getvalue(), errors=ESCAPED)

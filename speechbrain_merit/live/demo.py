@@ -1,6 +1,7 @@
 """``merit demo``: a page on this machine, and for it alone."""
 
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -67,6 +68,9 @@ def demo(arguments):
         The model cannot be loaded.
     """
     os.environ.update(SILENT)
+    for name in ("SIGTERM", "SIGHUP"):  # a terminal that is closed: as Ctrl-C, so that all goes
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="merit-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what was dropped goes when the page ends
         try:

@@ -1,10 +1,12 @@
 """``merit listen``: a microphone, or raw samples on standard input, heard as they come."""
 
+import os
 import queue
 import shutil
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -65,12 +67,16 @@ def listen(arguments):
             try:
                 for block in arriving(blocks, ended):
                     show(stream.push(block))
+                    if view.gone:
+                        break
             except StreamError as refused:
                 if not stream.pushed:
                     raise
                 error = refused  # what was heard before it is kept
             if stream.over != "broken":
                 show(stream.finish())
+    if arguments.stdin and not stream.pushed and not ended.is_set():
+        print("merit: standard input held no samples", file=sys.stderr)
     view.end(arguments.out)
     if error is not None:
         print(f"merit: {error}", file=sys.stderr)
@@ -115,6 +121,8 @@ def standard_input(arguments):
 
     A thread reads: a read that waits for a silent program could not be interrupted.
     """
+    if sys.stdin is None:
+        raise StreamError(f"Standard input is closed: {HINT}")
     source = sys.stdin.buffer.raw  # a lock of the buffer's would be held when the program ends
     if source.isatty():
         raise StreamError(f"Standard input is the terminal: {HINT}")
@@ -133,8 +141,10 @@ def standard_input(arguments):
             for block in raw(source, kind, arguments.channels, size):
                 hand_on(block)
             hand_on(None)
-        except (StreamError, OSError) as error:
+        except StreamError as error:
             hand_on(error)
+        except OSError as error:
+            hand_on(StreamError(f"Standard input: {error.strerror or error}"))
 
     threading.Thread(target=read, daemon=True).start()
     try:
@@ -161,6 +171,9 @@ def raw(source, kind, channels, size):
     frame, rest, first = kind.itemsize * channels, b"", True
     while True:
         read = source.read(size * frame - len(rest))
+        if read is None:  # a pipe that does not block, and holds nothing yet
+            time.sleep(BLOCK_SECONDS)
+            continue
         if not read:
             break
         data = rest + read
@@ -255,7 +268,7 @@ class View:
     """
 
     def __init__(self, out):
-        self.out, self.live = out, out.isatty()
+        self.out, self.live, self.gone = out, out.isatty(), False
         self.shown, self.seconds, self.speech = None, 0.0, 0.0
 
     def show(self, chunk, seconds):
@@ -279,7 +292,11 @@ class View:
         """Writes a line, over the last one that does not stay."""
         if self.live:
             text = "\r\x1b[K" + text[: shutil.get_terminal_size().columns - 1]
-        print(text, end="\n" if stays else "", file=self.out, flush=True)
+        try:
+            print(text, end="\n" if stays else "", file=self.out, flush=True)
+        except BrokenPipeError:  # as of `| head`: what was heard is kept
+            self.gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
 
     def end(self, path):
         """Says how much was heard, and where the result lies."""

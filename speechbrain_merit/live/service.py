@@ -42,6 +42,7 @@ PROBLEMS = {
     422: "No recording in the field `file`, or one that cannot be heard.",
     503: "All places are taken; `Retry-After` says when to ask again.",
     504: "It took too long.",
+    507: "The service's disk takes no more.",
 }
 
 
@@ -107,7 +108,11 @@ def make_app(merit, limits):
         try:
             for sent in file:
                 given = (sent.file, sent.filename, state.folder, channels)
-                uploads.append(await run_in_threadpool(Upload, *given))
+                try:
+                    uploads.append(await run_in_threadpool(Upload, *given))
+                except OSError as error:
+                    why = error.strerror or error
+                    raise HTTPException(507, f"The upload cannot be stored: {why}.") from error
             work = [answered(state.worker, upload, limits, made[channels]) for upload in uploads]
             answers = await while_there(request, asyncio.gather(*work), limits.timeout)
         finally:

@@ -111,8 +111,10 @@ class Connection:
 
     async def follow(self):
         """Takes blocks and gives chunks, until the client finishes."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.patience
         while True:
-            message = await asyncio.wait_for(self.socket.receive(), self.patience)
+            message = await asyncio.wait_for(self.socket.receive(), max(0, until - clock()))
             if message["type"] == "websocket.disconnect":
                 return
             if message.get("bytes") is not None:
@@ -123,6 +125,8 @@ class Connection:
                 return await self.socket.close()
             else:
                 raise StreamError("A text that is not 'finish': send samples as binary messages.")
+            if message["bytes"]:  # an empty one is nothing
+                until = clock() + self.patience
 
     def samples(self, data):
         """A block (n, channels) of the bytes of a message."""

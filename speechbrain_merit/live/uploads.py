@@ -54,8 +54,13 @@ class Upload(FileJob):
 
     def __init__(self, file, name, folder, channels="mix"):
         with tempfile.NamedTemporaryFile(dir=folder, prefix="upload", delete=False) as own:
-            shutil.copyfileobj(file, own)
-        super().__init__(own.name, channels=channels, keep=False)
+            super().__init__(own.name, channels=channels, keep=False)
+            try:
+                shutil.copyfileobj(file, own)
+                own.flush()
+            except BaseException:  # a full disk would stay full
+                self.release()
+                raise
         self.name = shown(name)
 
     def check(self, max_seconds):

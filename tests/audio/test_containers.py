@@ -1,5 +1,7 @@
 """Files whose header or name tells something else than their content: the right samples, or why."""
 
+import errno
+import os
 import struct
 import tracemalloc
 
@@ -244,6 +246,39 @@ def test_a_folder_is_searched_by_content_where_a_suffix_says_nothing(tmp_path, c
         assert find_audio(tmp_path) == found
     said = caplog.text
     assert "4 files passed over" in said and "call.m4a" in said and "ffmpeg -i call.aac" in said
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    write(tmp_path / "a.wav", voice(0.2))
+    look = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found, others = find_recordings(tmp_path)
+    assert found == [tmp_path / "a.wav"]
+    assert others == {tmp_path / "locked": "cannot be read: Permission denied"}
+
+
+def test_formats_of_dictation_phones_and_browsers_are_named(tmp_path):
+    for name in ("call.3ga", "note.m4r", "tab.weba"):
+        (tmp_path / name).write_bytes(EBML if name == "tab.weba" else MPEG4)
+    starts = {"memo.dss": b"\2dss", "memo2.ds2": b"\3ds2", "board.vox": b"\x80\x08\x80"}
+    starts["phone.qcp"] = b"RIFF\x10\0\0\0QLCMfmt "
+    for name, start in starts.items():
+        (tmp_path / name).write_bytes(start + bytes(99))
+    path = tmp_path / "old.voc"
+    sf.write(path, voice(0.2), 8000, format="VOC", subtype="PCM_16")
+    found, others = find_recordings(tmp_path)
+    assert found == [path]
+    assert others[tmp_path / "board.vox"].endswith("sox -t vox -r 8000 board.vox board.wav")
+    assert {path.name for path in others} == {
+        "call.3ga", "note.m4r", "tab.weba", "memo.dss", "memo2.ds2", "board.vox", "phone.qcp",
+    }  # fmt: skip
 
 
 def test_hidden_folders_and_bins_are_passed_over(tmp_path):

@@ -14,6 +14,7 @@ from speechbrain_merit.audio.windows import (
     Joiner,
     Windower,
     cut,
+    file_plan,
     live_plan,
 )
 
@@ -87,6 +88,13 @@ def test_what_fits_one_window_is_one(extra, expected):
 
 def test_no_sound_is_no_window():
     assert list(cut([], 10)) == []
+
+
+def test_empty_blocks_leave_nothing_behind():
+    windower = Windower(file_plan(4))
+    for _ in range(5):
+        windower.push(np.zeros((1, 0), np.float32))
+    assert not windower.blocks and windower.finish() == []
 
 
 @pytest.mark.parametrize("seconds", [3, 0, 4.5])

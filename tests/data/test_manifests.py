@@ -124,6 +124,13 @@ def test_find_audio_ignores_case_and_follows_links_once(tmp_path):
     assert [path.name for path in find_audio(tmp_path / "a")] == ["y.Flac", "x.WAV"]
 
 
+def test_a_recording_has_its_own_name_and_not_that_of_a_link(tmp_path):
+    (tmp_path / "zoe").mkdir()
+    (tmp_path / "zoe" / "x.wav").touch()
+    (tmp_path / "anna").symlink_to(tmp_path / "zoe")
+    assert find_audio(tmp_path) == [tmp_path / "zoe" / "x.wav"]
+
+
 def make_rows(folder, count, bad=(), split="train"):
     """`count` utterances of alternating labels, those numbered in `bad` silent."""
     rows = {}

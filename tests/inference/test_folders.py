@@ -287,6 +287,46 @@ def test_what_was_made_otherwise_is_made_again(
     assert all(os.path.samefile(os.path.dirname(row["enhanced"]), out) for row in rows(out))
 
 
+def test_recordings_of_one_name_in_two_working_folders_stay_apart(
+    models, tmp_path, heard, monkeypatch
+):
+    out = tmp_path / "out"
+    for index, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        sf.write(tmp_path / folder / "call.wav", wave(0.5 + 0.1 * index, index), RATE)
+        monkeypatch.chdir(tmp_path / folder)
+        assert analyse(models / "0", out, "call.wav") == 0
+    seconds = {name: json.loads((out / name).read_text())["duration"] for name in names(out)
+               if name.endswith(".json")}  # fmt: skip
+    assert seconds == {"call.json": 0.5, "call_wav.json": 0.6}
+    assert sorted(float(row["duration"]) for row in rows(out)) == [0.5, 0.6]
+    before = {name: (out / name).read_bytes() for name in names(out) if name[-4:] != ".csv"}
+    heard.clear()
+    monkeypatch.chdir(tmp_path / "one")  # and each is known again
+    assert again(models, out, "call.wav") == 0
+    monkeypatch.chdir(tmp_path)
+    assert again(models, out, "two") == 0 and not heard
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert len(names(out)) == len(before) + 1
+    assert sorted(float(row["duration"]) for row in rows(out)) == [0.5, 0.6]
+
+
+@pytest.mark.parametrize("ending", ["_enhanced.wav", ".png"])
+def test_a_file_of_somebodys_own_is_not_written_over(models, recordings, ending):
+    own = recordings / f"a{ending}"
+    own.write_bytes(b"mine")
+    assert analyse(models / "0", recordings, str(recordings / "a.wav"), "--plot") == 0
+    assert own.read_bytes() == b"mine" and (recordings / f"a_wav{ending}").is_file()
+
+
+def test_a_carriage_return_in_a_name_stays_in_its_field(tmp_path):
+    lines = [{"file": "a\rb.wav", "error": "empty", "enhanced": ""}]
+    for _ in range(2):
+        write_summary(tmp_path / "summary.csv", lines)
+        lines = merged(earlier(tmp_path / "summary.csv"), lines)
+    assert [(line["file"], line["error"]) for line in lines] == [("a\rb.wav", "empty")]
+
+
 # Memory
 
 

@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import re
 import sys
 import tempfile
 
@@ -15,6 +16,7 @@ import torch
 from speechbrain_merit.audio import speech_presence
 from speechbrain_merit.errors import AudioError, PretrainedError, SettingsError
 from speechbrain_merit.inference import MeritInterface, hearing
+from speechbrain_merit.inference.jobs import Job, run
 from speechbrain_merit.inference.summary import FIRST, LAST
 from tests.inference.test_inference import LABELS, RATE, build, wave
 
@@ -158,6 +160,41 @@ def test_one_bad_file_stops_no_other(merit, speech, tmp_path):
         assert found[index].probabilities == pytest.approx(alone.probabilities, abs=1e-5)
     assert torch.equal(merit.analyse_files([given[0]], enhanced=True)[0].enhanced,
                        merit.analyse_file(given[0]).enhanced)  # fmt: skip
+
+
+def closed():
+    file = io.BytesIO(b"RIFF")
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (closed(), "closed file"),
+        ((np.zeros(RATE), RATE, 1), "the type tuple"),
+        (([[0.0, 1.0], [0.0]], RATE), "samples: .*inhomogeneous"),
+        ("a\0b.wav", "null byte"),
+    ],
+)
+def test_what_cannot_even_be_opened_stops_no_other(merit, source, message):
+    found = merit.analyse_files([source, (wave(1, 3), RATE)])
+    assert found[1].error is None and re.search(message, found[0].error)
+
+
+def test_what_overflows_the_network_takes_nothing_of_its_batch_with_it():
+    given = [Job(torch.full((1, RATE), float(index))) for index in range(3)]
+
+    def hear(windows):
+        if any(window.wavs.max() == 1 for window in windows):
+            raise FloatingPointError("too loud")
+        return [None] * len(windows)
+
+    class Everything:
+        add = finish = lambda *_: None
+
+    done = list(run(given, hear, lambda channels, sinks: Everything(), 4, batch_size=3))
+    assert [str(job.error) for job in done] == ["None", "wave: too loud", "None"]
 
 
 def test_channels_by_themselves_are_analyses_of_their_own(merit):

@@ -92,6 +92,38 @@ def test_no_sound_at_all_is_no_error(model, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == "0.0 s, 0.0 s of them speech"
 
 
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--rate", "8000", "--format", "f32le"], "--rate, --format: of raw samples alone"),
+        (["--stdin", "--microphone", "1"], "give one of them"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(options, message, capsys):
+    assert main(["listen", *options]) == 2 and message in capsys.readouterr().err
+
+
+def test_nothing_on_standard_input_is_said(model, monkeypatch, capsys):
+    assert listen(model, monkeypatch, b"") == 0
+    assert "held no samples" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["listen", "--model", str(model), "--device", "cpu", "--stdin"]) == 2
+    assert "Standard input is closed" in capsys.readouterr().err
+
+
+def test_what_was_heard_before_the_view_is_closed_is_kept(model, tmp_path):
+    out = tmp_path / "clean.wav"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "speechbrain_merit", "listen", "--stdin", "--model", str(model),
+         "--device", "cpu", "--out", str(out)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.close()  # as `| head` does
+    _, said = process.communicate(pcm(wave(4)).tobytes())
+    assert process.returncode == 0 and b"Error" not in said, said
+    assert 0 < sf.info(out).duration <= 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_with_a_whole_file(model, tmp_path, repo_root, number):
     out = tmp_path / "a.wav"

@@ -1,5 +1,6 @@
 """merit serve over a real socket: what it answers and refuses, and that nobody else suffers."""
 
+import errno
 import io
 import json
 import signal
@@ -223,6 +224,18 @@ def test_a_client_that_hangs_up_frees_its_place(address):
             until(address, 1)
         until(address, 0)
     assert send(address, wav(voice(0.5))).status_code == 200
+
+
+def test_an_upload_that_a_full_disk_cuts_is_not_left_there(tmp_path):
+    class Sent(io.BytesIO):
+        def read(self, *size):
+            if self.tell():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().read(10)
+
+    with pytest.raises(OSError, match="No space"):
+        Upload(Sent(bytes(100)), "call.wav", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_term_signal_ends_it_when_its_requests_are_answered(model, tmp_path):
