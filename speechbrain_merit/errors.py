@@ -6,6 +6,7 @@ the program and keeps its traceback.
 
 import contextlib
 import errno
+import re
 import sys
 
 #: What a machine refuses to write, whatever program asks: a full disk, a quota, a limit on the size
@@ -27,6 +28,10 @@ class MeritError(ValueError):
 
 class SettingsError(MeritError):
     """A command line or a YAML asks for what cannot be."""
+
+
+class OtherRunError(SettingsError):
+    """What a folder keeps is broken, or of another run than its name says."""
 
 
 class PreparationError(MeritError):
@@ -81,7 +86,7 @@ def ends_in_a_line(command):
     try:
         yield
     except MeritError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        print(f"{command}: {of_a_worker(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in REFUSED:
@@ -92,3 +97,17 @@ def ends_in_a_line(command):
             file=sys.stderr,
         )
         sys.exit(MeritError.exit_code)
+
+
+def of_a_worker(text):
+    r"""What an error said before torch raised it again for a worker, with its traceback before it.
+
+    Example
+    -------
+    >>> of_a_worker("Caught AudioError in DataLoader worker process 0.\nOriginal Traceback: \n"
+    ...             "  File …\nspeechbrain_merit.errors.AudioError: a.wav: NaN\n")
+    'a.wav: NaN'
+    """
+    if not re.match(r"Caught \w+ in DataLoader worker", text):
+        return text
+    return re.split(r"\n[\w.]+Error: ", text)[-1].strip()

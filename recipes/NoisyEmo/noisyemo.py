@@ -15,7 +15,7 @@ from pathlib import Path
 
 from speechbrain_merit.data.noisyemo.build import build
 from speechbrain_merit.data.noisyemo.settings import read_settings
-from speechbrain_merit.data.noisyemo.verify import verify, write_hashes
+from speechbrain_merit.data.noisyemo.verify import alone, verify, write_hashes
 from speechbrain_merit.errors import MeritError, ends_in_a_line
 
 HASHES = Path(__file__).resolve().parent / "hashes"
@@ -69,8 +69,15 @@ def main(given=None):
                     "machine, --verify OTHER/manifest.csv"
                 )
         file, found = verify(asked.out, expected, asked.jobs)
-        print(f"the same test ({found} files)" if file is None else f"{file}: {found}")
-        return int(file is not None)
+        if file is not None:
+            print(f"{file}: {found}")
+            return 1
+        lacking, more, part = alone(asked.out, expected)
+        print(f"the same {'as far as it goes' if part else 'test'} ({found} files)")
+        for names, place in ((lacking, expected), (more, asked.out)):
+            if names:
+                print(f"not compared, as only {place} holds it: {', '.join(names)}")
+        return int(part)
     if asked.write_hashes is not None:
         write_hashes(asked.out, asked.write_hashes)
         return 0

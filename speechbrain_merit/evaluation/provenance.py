@@ -62,6 +62,7 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
             **{key: hparams[key] for key in keys},
             "device": torch.device(device).type,
             "temperature": hparams.get("temperature", 1.0),
+            "truth": truth_digest(test_set, names, hparams["attributes"]),
             **({"quick": True} if hparams.get("quick") else {}),
         },
         "rows": len(names),
@@ -70,6 +71,12 @@ def header(model, test_set, batches, hparams, device, checkpoint=None):
         "summary": summary(hparams, model),
     }
     return json.loads(json.dumps(found))  # tuples become lists, as in what is read back
+
+
+def truth_digest(test_set, names, attributes):
+    """A digest of what is true of each utterance: labels that were mended make another test."""
+    rows = [[test_set.data[name].get(key) for key in ("emo", *attributes)] for name in names]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def fingerprint(model):

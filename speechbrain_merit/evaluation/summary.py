@@ -4,6 +4,7 @@
 ``f1_clean``        F1-macro of clean speech
 ``f1_mean``         mean F1-macro over noise sets × SNRs
 ``si_sdr_mean``     mean SI-SDR in dB over the same; ``si_sdr_gain`` over the noisy input's
+``unscored``        utterances in noise that have none, as the output is silent: in neither mean
 ``corruption``      mean error under each noise set and distortion, relative to a baseline's, in %
 ``snr_90``          SNR in dB below which F1 falls under 90 % of clean; ``snr_90_ci``, its interval;
                     where it lies outside the grid, None and ``snr_90_bound``, such as ``< −5``
@@ -15,6 +16,8 @@ Relative corruption errors as of D. Hendrycks and T. Dietterich, "Benchmarking n
 robustness to common corruptions and perturbations", ICLR 2019, which RobuSER takes up for emotion.
 """
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +51,7 @@ def write_summary(folder, baseline=None):
     """
     folder = Path(folder)
     header, rows = tested(*read_predictions(find_predictions(folder)))
-    found = summary(header, rows, baseline_f1(baseline, header["ids"]))
+    found = summary(header, rows, baseline_f1(baseline, header["ids"], header["sources"]))
     write_text(folder / SUMMARY, to_json(found))
     write_text(folder / "summary.md", to_markdown({folder.name: found}))
     print(to_markdown({folder.name: found}))
@@ -84,7 +87,7 @@ def summary(header, rows, baseline=None):
     found = dict.fromkeys(
         (
             *("f1_clean", "f1_mean", "si_sdr_mean", "si_sdr_gain", "corruption"),
-            *("snr_90", "snr_90_ci", "snr_90_bound", "ece", "coverage"),
+            *("snr_90", "snr_90_ci", "snr_90_bound", "ece", "coverage", "unscored"),
         )
     )
     if has["enhancement"]:
@@ -93,6 +96,7 @@ def summary(header, rows, baseline=None):
         pairs = [(r["scores"]["si_sdr"], r["scores"]["si_sdr_noisy"]) for r in noisy]
         gains = [after - before for after, before in pairs if None not in (after, before)]
         found["si_sdr_gain"] = float(np.mean(gains)) if gains else None
+        found["unscored"] = sum(after is None and before is not None for after, before in pairs)
     if has["emotion"]:
         table = Table(rows, header["labels"])
         found["f1_clean"], curve = table.curve()
@@ -106,8 +110,9 @@ def summary(header, rows, baseline=None):
             found["corruption"] = corruption_error(corruption_f1(header, rows), baseline)
         if noisy:
             truth, chances = table.answers(noisy)
-            found["ece"] = calibration_error(truth, chances)
-            found["coverage"] = coverage(truth, chances)
+            if (chances.max(axis=1) < 1).any():  # answers without probabilities say neither
+                found["ece"] = calibration_error(truth, chances)
+                found["coverage"] = coverage(truth, chances)
     return found
 
 
@@ -245,12 +250,25 @@ def corruption_error(f1, baseline):
     return float(100 * np.mean(ratios)) if ratios else None
 
 
-def baseline_f1(path, ids):
-    """`corruption_f1` of a file of predictions; None where there is none of the same test set."""
+def baseline_f1(path, ids, sources=None):
+    """`corruption_f1` of a file of predictions; None where there is none of the same test set.
+
+    ``ids`` and, where they are told, ``sources`` are of the header of what is compared with it.
+    """
     if path is None or not Path(path).is_file():
         return None
     header, rows = read_predictions(path)
-    return corruption_f1(header, rows) if header["ids"] == ids else None
+    same = header["ids"] == ids and (sources is None or same_samples(header["sources"], sources))
+    return corruption_f1(header, rows) if same else None
+
+
+def same_samples(digest, sources):
+    """Whether ``sources`` of a header are those of the benchmark with a digest.
+
+    Those of a run are the digest of what `score_run` hands to `provenance.header`.
+    """
+    run = hashlib.sha256(json.dumps([digest, "{}", ""]).encode()).hexdigest()
+    return sources in (digest, run)
 
 
 COLUMNS = (
@@ -287,6 +305,8 @@ def _cell(found, key, _, decimals):
     if found.get(f"{key}_bound"):
         return found[f"{key}_bound"].replace("-", "−")
     text, interval = number(found.get(key), decimals), found.get(f"{key}_ci")
+    if key == "si_sdr_mean" and found.get("unscored"):
+        return f"{text} ({found['unscored']} without)"
     if interval is None:
         return text
     return f"{text} [{number(interval[0], decimals)}, {number(interval[1], decimals)}]"

@@ -20,6 +20,8 @@ def main(arguments=None, description=None):
 def run(arguments=None, description=None):
     """The work of a command line; returns the exit code."""
     options = parser(description).parse_args(arguments)
+    if options.from_predictions == "True" and (options.only or options.jobs is not None):
+        raise SettingsError("--from_predictions True trains nothing: leave --only and --jobs out.")
     plan = read_plan(options.file, options.shared)
     places, failed = Places(plan), {}
     if options.from_predictions == "False":

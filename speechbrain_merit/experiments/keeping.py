@@ -14,7 +14,12 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.data.corpora import find_corpora
 from speechbrain_merit.data.corpus_yaml import read_corpus_yaml
-from speechbrain_merit.errors import PredictionsError, PreparationError, SettingsError
+from speechbrain_merit.errors import (
+    OtherRunError,
+    PredictionsError,
+    PreparationError,
+    SettingsError,
+)
 from speechbrain_merit.evaluation.predictions import (
     find_predictions,
     read_predictions,
@@ -49,6 +54,8 @@ def asked(run, plan):
 def check_kept(places, run, plan):
     """Raises :class:`SettingsError` where a run that is kept was asked for otherwise than now.
 
+    It is :class:`OtherRunError` where it is another run, or none can be told from what is there.
+
     A key that one of the two does not have is no difference: the package has grown since.
     """
     folder = places.kept(run.name)
@@ -61,10 +68,10 @@ def check_kept(places, run, plan):
         then = None
     now = asked(run, plan)
     if not is_whole(then, now):
-        raise SettingsError(f"{path} is broken: delete {folder} to make the run again.")
+        raise OtherRunError(f"{path} is broken: delete {folder} to make the run again.")
     own = [k for k in ("system", "corpus", "fold", "seed", "hparams") if then[k] != now[k]]
     if own:
-        raise SettingsError(f"{folder} holds another run: it differs in {', '.join(own)}.")
+        raise OtherRunError(f"{folder} holds another run: it differs in {', '.join(own)}.")
     changed = sorted({*changes(then, now), *changes_of_corpus(folder, run, plan)} - {*HOW})
     if changed:
         raise SettingsError(

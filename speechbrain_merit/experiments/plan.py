@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,23 @@ TABLE_KEYS = (*NEEDED_IN_TABLES, "baselines", "claims", "folds", "goals")
 TABLE_KEYS += ("claim_systems", "claim_metrics")  # of `systems` and `metrics`: all unless given
 FOLDS = ("all", "fixed")  # of a table
 GOAL_KEYS = ("system", "baseline", "metric", "condition", "change")
+AXES = ("seed", "fold", "output_folder")  # keys that are no run's to give
+NAME, LETTERS = re.compile(r"\w[\w.-]*"), "letters, digits and _ . -"
 REFERENCE = re.compile(r"<([\w.-]+)>")
+
+
+class Unique(Numbers):
+    """Refuses a key that is there twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node, deep=False):
+        """A mapping, each of its keys there once."""
+        names = [key.value for key, _ in node.value if isinstance(key.value, str)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice} is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 class Run(NamedTuple):
@@ -85,7 +102,7 @@ def read_plan(path, shared=None):
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Numbers)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Unique)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -104,11 +121,15 @@ def read_plan(path, shared=None):
     for key in ("corpora", "systems"):
         for each, own in content[key].items():
             mapping(path, f"{key}: {each}", own)
+            refuse_axes(path, f"{key}: {each}", own)
+            if not NAME.fullmatch(str(each)):
+                raise SettingsError(f"{path}: {key}: {each!r} becomes a folder: {LETTERS}")
+    refuse_axes(path, "keys", content.get("keys"))
     for key in ("runs", "tables"):
         if not all(isinstance(entry, dict) for entry in a_list(path, key, content.get(key))):
             raise SettingsError(f"{path}: {key} is a list of entries of `key: value`.")
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise SettingsError(f"{path}: name {name!r} becomes a folder: letters, digits and _ . -")
+    if not NAME.fullmatch(name):
+        raise SettingsError(f"{path}: name {name!r} becomes a folder: {LETTERS}")
     runs = {}
     for block in content["runs"]:
         for run in product(path, content, block):
@@ -123,9 +144,13 @@ def read_plan(path, shared=None):
             )
     tables = [checked_table(path, table, content) for table in content.get("tables") or []]
     titles = [str(table["title"]) for table in tables] + [EXPERTS]
-    twice = next((title for title in titles if titles.count(title) > 1), None)
+    slugs = list(map(slug, titles))
+    twice = next((title for title in titles if slugs.count(slug(title)) > 1), None)
     if twice is not None:
-        raise SettingsError(f"{path}: two tables have the title {twice!r}: give one another.")
+        raise SettingsError(
+            f"{path}: two tables have the title {twice!r}, or one that differs in no letter or "
+            "digit: give one another."
+        )
     place = shared or content.get("shared") or "."
     refuse_circles(runs)
     return Plan(path, name, str(place), runs, tables, list(content["systems"]))
@@ -153,7 +178,7 @@ def product(path, content, block):
         keys |= content["systems"][system] or {}
         keys |= {"seed": seed} | ({} if fold is None else {"fold": fold})
         hparams = keys.pop("hparams", None)
-        if hparams is None or not (ROOT / hparams).is_file():
+        if not isinstance(hparams, str) or not (ROOT / hparams).is_file():
             raise SettingsError(f"{path}: {system}: hparams is {hparams}: there is no such YAML.")
         others = sorted(references(keys) - {"shared"})
         known(path, "system", others, content["systems"])
@@ -220,6 +245,8 @@ def checked_table(path, table, content):
     known(path, "system", table.get("claim_systems") or [], table["systems"])
     known(path, "metric", table.get("claim_metrics") or [], table["metrics"])
     for goal in table.get("goals") or []:
+        if not isinstance(goal, dict):
+            raise SettingsError(f"{path}: a goal is {goal!r}: give lines `key: value`.")
         known(path, "key of goals", goal, GOAL_KEYS)
         lacking = [key for key in GOAL_KEYS if key not in goal]
         if lacking:
@@ -227,7 +254,7 @@ def checked_table(path, table, content):
         known(path, "system", [goal["system"], goal["baseline"]], table["systems"])
         known(path, "metric", [goal["metric"]], METRICS)
         check_condition(path, goal["condition"])
-        if isinstance(goal["change"], bool) or not isinstance(goal["change"], int | float):
+        if not is_number(goal["change"]):
             raise SettingsError(f"{path}: change of a goal is {goal['change']!r}: give a number.")
     return table
 
@@ -245,13 +272,38 @@ def mapping(path, what, value):
         raise SettingsError(f"{path}: {what} is {value!r}: give lines `key: value`.")
 
 
+def is_number(value):
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def refuse_axes(path, what, keys):
+    """Raises :class:`SettingsError` for keys that ``runs`` or the experiment itself give."""
+    given = sorted({*AXES} & {*(keys or {})})
+    if given:
+        raise SettingsError(
+            f"{path}: {what}: {', '.join(given)}: runs say which seeds and folds there are, and "
+            "results have folders of their own."
+        )
+
+
+def slug(text):
+    """A name for a file.
+
+    Example
+    -------
+    >>> slug("Five folds: F1, unseen")
+    'five_folds_f1_unseen'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
 def check_condition(path, condition):
     """Raises :class:`SettingsError` for what is neither ``clean`` nor [noise set, SNR]."""
     if condition == "clean":
         return
     pair = condition if isinstance(condition, list) and len(condition) == 2 else [None, None]
-    number = isinstance(pair[1], int | float) and not isinstance(pair[1], bool)
-    if not (isinstance(pair[0], str) and number):
+    if not (isinstance(pair[0], str) and is_number(pair[1])):
         raise SettingsError(
             f"{path}: a condition is {condition!r}: give clean, or [noise set, SNR in dB]."
         )
@@ -260,6 +312,8 @@ def check_condition(path, condition):
 def known(path, what, names, among):
     """Raises :class:`SettingsError` for a name that is none of ``among``, with the nearest."""
     for name in names:
+        if not isinstance(name, str | int | float) or isinstance(name, bool):
+            raise SettingsError(f"{path}: {what} {name!r} is no name.")
         if name not in among:
             near = difflib.get_close_matches(str(name), list(map(str, among)), n=1)
             hint = (

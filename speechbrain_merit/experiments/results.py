@@ -10,6 +10,7 @@ from speechbrain_merit.evaluation.predictions import read_predictions
 from speechbrain_merit.experiments.expert_use import use_of
 
 KEPT = "predictions.jsonl.xz"  # in the folder that keeps a run
+TEST_KEYS = ("test_seed", "test_band_limit")  # settings that make other mixtures
 EXPERTS = "Use of the experts"  # the title of a table that no plan asks for
 
 
@@ -75,6 +76,8 @@ class Results:
         From a run's name to the folder that keeps it.
     changed : collection of str
         Runs that were asked for otherwise than the plan does by now.
+    others : dict
+        Run → why what its folder keeps is not its own: it has no part in the table.
 
     Attributes
     ----------
@@ -91,11 +94,11 @@ class Results:
         Run → the `Use` of each of its rows; without experts, none.
     """
 
-    def __init__(self, plan, table, folder, changed=()):
+    def __init__(self, plan, table, folder, changed=(), others=None):
         wanted = {*table["systems"], *(table.get("baselines") or ())}
         folds = table.get("folds", "all")
         self.systems, self.missing, self.problems, self.labels = {}, [], {}, None
-        self.changed, self.uses = [], {}
+        self.changed, self.uses, self.test = [], {}, None
         for name, run in plan.runs.items():
             if run.system not in wanted or run.corpus != table["corpus"]:
                 continue
@@ -103,6 +106,9 @@ class Results:
                 continue
             if not (folder(name) / KEPT).is_file():
                 self.missing.append(name)
+                continue
+            if name in (others or {}):
+                self.problems[name] = others[name]
                 continue
             try:
                 self.add(run, folder(name) / KEPT)
@@ -115,6 +121,13 @@ class Results:
         header, rows = read_predictions(path)
         if self.labels not in (None, header["labels"]):
             raise PredictionsError(f"{path} has other labels than the runs before it.")
+        first, test = self.test, {key: header["settings"].get(key) for key in TEST_KEYS}
+        if first not in (None, test):
+            other = [key for key in test if test[key] != first[key]]
+            raise PredictionsError(
+                f"{path} was scored with another {', '.join(other)} than the runs before it: "
+                "their mixtures cannot be paired."
+            )
         found, uses = {}, []
         for row in rows:
             if header["n_experts"] is not None:
@@ -127,6 +140,7 @@ class Results:
             if twice:
                 raise PredictionsError(f"{path}: {min(twice)} was tested in another fold too.")
         self.labels, self.uses[run.name] = header["labels"], uses
+        self.test = test
         conditions = self.systems.setdefault(run.system, {}).setdefault(run.seed, {})
         for condition, utterances in found.items():
             conditions.setdefault(condition, {}).update(utterances)

@@ -3,14 +3,14 @@
 import base64
 import html
 import io
-import re
 from pathlib import Path
 
-from speechbrain_merit.errors import PredictionsError, SettingsError
+from speechbrain_merit.errors import OtherRunError, PredictionsError, SettingsError
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.experiments.expert_use import read_use, table_of_use
 from speechbrain_merit.experiments.figures import against_snr, gradient_cosines
 from speechbrain_merit.experiments.keeping import check_kept
+from speechbrain_merit.experiments.plan import slug
 from speechbrain_merit.experiments.results import EXPERTS, KEPT, METRICS, Results
 from speechbrain_merit.experiments.tables import (
     all_tables,
@@ -56,22 +56,24 @@ def summarise(plan, places, document=DOCUMENT):
         What is missing or broken, a line each.
     """
     texts, pictures, wanting, broken = {}, {}, [], set()
-    changed, known = {}, {}
+    changed, others, known = {}, {}, {}
     for name, run in plan.runs.items():
         try:
             check_kept(places, run, plan)
+        except OtherRunError as error:
+            others[name] = str(error)
         except SettingsError as error:
             changed[name] = str(error)
-    wanting += changed.values()
+    wanting += [*changed.values(), *others.values()]
     for table in plan.tables:
-        results = Results(plan, table, places.kept, changed)
+        results = Results(plan, table, places.kept, changed, others)
         wanting += [f"{name} is not there yet" for name in results.missing]
-        wanting += [f"{name}: {problem}" for name, problem in results.problems.items()]
+        wanting += [f"{n}: {why}" for n, why in results.problems.items() if n not in others]
         wanting += [
             f"{table['title']}: no run that is there was scored under {named(condition)}"
             for condition in never_heard(results, table)
         ]
-        broken |= {*results.problems}
+        broken |= {*results.problems, *others}
         known |= results.uses
         texts[table["title"]] = all_tables(results, table) or "No run is finished yet.\n"
         systems = list(dict.fromkeys([*table["systems"], *(table.get("baselines") or [])]))
@@ -123,17 +125,6 @@ def experts_text(uses):
     if not rows:
         return "No finished run has experts.\n"
     return markdown(["system", "factor", "largest difference in an expert's share", "p"], rows)
-
-
-def slug(text):
-    """A name for a file.
-
-    Example
-    -------
-    >>> slug("Five folds: F1, unseen")
-    'five_folds_f1_unseen'
-    """
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 def page(name, texts, images, finished):

@@ -224,6 +224,8 @@ def _answers(table, benchmark):
     found = {}
     for number, line in enumerate(lines, start=2):
         place, name = f"{table}, line {number}", (line["file"] or "").strip()
+        if None in line:
+            raise PredictionsError(f"{place}: more fields than columns.")
         if name in found:
             raise PredictionsError(f"{place}: {name} is there twice.")
         if named:
@@ -236,7 +238,7 @@ def _answers(table, benchmark):
                 chances = [float(line[label]) for label in labels]
             except (TypeError, ValueError) as error:
                 raise PredictionsError(f"{place}: a probability is no number.") from error
-            if not (min(chances) >= 0 and abs(sum(chances) - 1) <= 1e-3):  # NaN too
+            if not (0 <= min(chances) <= max(chances) <= 1 and abs(sum(chances) - 1) <= 1e-3):
                 raise PredictionsError(f"{place}: {chances} are no probabilities that sum to 1.")
         found[name] = chances
     missing = [item.file for item in benchmark.items if item.file not in found]

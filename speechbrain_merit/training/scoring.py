@@ -29,6 +29,9 @@ from speechbrain_merit.training.settings import load, load_finished, parse, take
 FROM_PREDICTIONS = "--from_predictions"
 #: What names a test set other than the run's own.
 ELSEWHERE = ("corpus", "test_split", "fold")
+#: What says how a test set is made; a benchmark is one already.
+OF_TEST_SETS = (*ELSEWHERE, "test_snrs", "test_seed", "test_band_limit", "noise_test_folders",
+                "noise_folder")  # fmt: skip
 #: The YAML whose data and noise a pretrained folder is scored on.
 SYSTEM = RECIPES.parent / "hparams" / "merit.yaml"
 
@@ -36,9 +39,9 @@ SYSTEM = RECIPES.parent / "hparams" / "merit.yaml"
 def score(arguments):
     """Scores a run, or a pretrained folder; ``arguments`` are those of ``evaluate.py``."""
     benchmark, arguments = take(arguments, "--benchmark", "a folder of NoisyEmo")
-    if benchmark is not None and FROM_PREDICTIONS not in arguments:
-        return score_benchmark(benchmark, arguments)
     again, arguments = take_switch(arguments, FROM_PREDICTIONS)
+    if benchmark is not None and not again:
+        return score_benchmark(benchmark, arguments)
     quick, arguments = (False, arguments) if again else take_switch(arguments, "--quick")
     folder = Path(arguments[0] if arguments else "").expanduser()
     if again:
@@ -52,6 +55,7 @@ def score(arguments):
                 "scored, and scores nothing."
             )
         if benchmark is not None:
+            refuse_without_effect([f"--{key}" for key in ELSEWHERE if given[key] is not None])
             return report_benchmark(folder, benchmark, folder / TRAIN_LOG)
         return report(folder / evaluation_folder(given), folder / TRAIN_LOG)
     of = score_pretrained if (folder / WEIGHTS).is_file() else score_finished
@@ -83,6 +87,8 @@ def score_benchmark(benchmark, arguments):
             raise SettingsError(
                 "--benchmark scores a RUN, --enhanced FOLDER or --predicted CSV: give one of them."
             )
+        words = {word.split("=")[0] for word in arguments[1:]}
+        refuse_without_effect([f"--{key}" for key in OF_TEST_SETS if f"--{key}" in words])
         with processes.one_voice():
             return score_run(Path(arguments[0]).expanduser(), benchmark, arguments[1:], quick)
     out, arguments = take(arguments, "--output_folder", "a folder")
@@ -102,6 +108,14 @@ def score_benchmark(benchmark, arguments):
     if enhanced is not None:
         return score_enhanced(benchmark, enhanced, out, int(n_jobs or -1), emotion_only, quick)
     return score_predicted(benchmark, predicted, out)
+
+
+def refuse_without_effect(options):
+    """Raises SettingsError for options that would change nothing of what was asked for."""
+    if options:
+        raise SettingsError(
+            f"{', '.join(options)}: without effect beside the other options; leave it out."
+        )
 
 
 def score_finished(folder, arguments, quick=False):

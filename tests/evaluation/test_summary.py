@@ -97,6 +97,18 @@ def test_coverage_leaves_out_what_is_least_sure():
     assert coverage([1] * 20, chances) == 0.0
 
 
+def test_silent_outputs_are_counted_beside_the_mean_that_they_leave():
+    rows = [{**r, "scores": {"si_sdr": 9.0, "si_sdr_noisy": 0.0}} for r in condition(5, "pink", 0)]
+    rows[0]["scores"] = {"si_sdr": None, "si_sdr_noisy": 0.0}
+    found = summary({**HEADER, "tasks": ["se"]}, rows)
+    assert found["unscored"] == 1 and "9.0 (1 without)" in to_markdown({"mine": found})
+
+
+def test_answers_without_probabilities_say_nothing_of_calibration():
+    found = summary(HEADER, condition(10) + condition(7, "pink", 0, sure=1.0))
+    assert found["ece"] is None and found["coverage"] is None and found["f1_mean"] is not None
+
+
 def test_corruption_errors_are_relative_to_the_baseline_kind_by_kind():
     f1 = corruption_f1(HEADER, grid())
     assert f1 == pytest.approx({"clipping": 0.5, "pink": 0.775})

@@ -397,6 +397,27 @@ def test_a_document_with_a_broken_mark_is_named(plan, tmp_path, text, message):
     assert (tmp_path / "RESULTS.md").read_text() == text
 
 
+def test_what_another_run_left_in_a_folder_is_in_no_table(plan, tmp_path):
+    keep_all(plan, Places(plan))
+    ours, theirs = (Places(plan).kept(f"{s}_Tiny_fold1_1") for s in ("cascade", "merit"))
+    shutil.rmtree(ours)
+    shutil.copytree(theirs, ours)
+    said = summarise(plan, Places(plan), tmp_path / "none.md")
+    assert any("holds another run: it differs in system" in line for line in said)
+    text = (Places(plan).folder / "tables.md").read_text()
+    assert "cascade (6 of 12 speakers)" in text
+
+
+def test_mixtures_of_other_draws_are_not_paired(plan):
+    keep_all(plan, Places(plan))
+    path = Places(plan).kept("merit_Tiny_fold2_2") / KEPT
+    header, rows = read_predictions(path)
+    write_predictions(path, {**header, "settings": {"test_seed": 7}}, list(rows))
+    results = Results(plan, plan.tables[0], Places(plan).kept)
+    (problem,) = results.problems.values()
+    assert "another test_seed" in problem
+
+
 def test_the_command_makes_tables_without_training(tmp_path, plan, trainings, monkeypatch, capsys):
     monkeypatch.setattr("speechbrain_merit.experiments.summary.DOCUMENT", tmp_path / "none.md")
     keep_all(plan, Places(plan))

@@ -98,11 +98,32 @@ def change(**changes):
         ({"tables__0__goals__0__condition": "unseen"}, "a condition is 'unseen': give clean, or"),
         ({"tables__0__goals__0__change": "28 %"}, "change of a goal is '28 %': give a number"),
         ({"name": ".."}, "becomes a folder"),
+        ({"systems__../x": {"hparams": "hparams/merit.yaml"}}, "systems: '../x' becomes a folder"),
+        ({"systems__merit__hparams": ["x"]}, "there is no such YAML"),
+        ({"systems__merit__fold": 3}, "systems: merit: fold: runs say which"),
+        ({"keys__seed": 7}, "keys: seed: runs say which"),
+        ({"runs__0__systems": [{"a": "b"}]}, "system {'a': 'b'} is no name"),
+        ({"tables__0__corpus": ["Tiny"]}, "corpus .'Tiny'. is no name"),
+        ({"tables__0__metrics": [{"f1_macro": 1}]}, "metric {'f1_macro': 1} is no name"),
+        ({"tables__0__goals": [3]}, "a goal is 3: give lines"),
+        ({"tables__0__goals__0__change": float("nan")}, "change of a goal is nan"),
+        ({"tables__0__conditions": [["unseen", float("inf")]]}, "a condition is .'unseen', inf"),
+        (
+            {"tables": [{**CONTENT["tables"][0], "title": t} for t in ("A b", "a: B!")]},
+            "two tables have the title 'A b', or one that differs",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(tmp_path, changes, message):
     with pytest.raises(SettingsError, match=message):
         read_plan(write_plan(tmp_path, **change(**changes)))
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path):
+    path = write_plan(tmp_path)
+    path.write_text(path.read_text() + "name: another\n")
+    with pytest.raises(SettingsError, match="the key name is there twice"):
+        read_plan(path)
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "just text"])

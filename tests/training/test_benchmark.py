@@ -290,6 +290,8 @@ def test_probabilities_count_where_a_table_also_names_the_answer(bench, tmp_path
         ("file,predicted\nx,sad\n", "has no row for clean/.*35 others"),
         ("file,angry,sad,happy,neutral\nx,1,nan,0,0\n", "no probabilities that sum to 1"),
         ("file,angry,sad,happy,neutral\nx,1,a,0,0\n", "is no number"),
+        ("file,angry,sad,happy,neutral\nx,1.0005,0,0,0\n", "no probabilities that sum to 1"),
+        ("file,angry,sad,happy,neutral\nx,1,0,0,0,0\n", "more fields than columns"),
         ("file,angry,sad,happy,neutral\nx,1\n", "is no number"),
     ],
 )
@@ -316,6 +318,22 @@ def test_a_table_of_answers_that_cannot_be_used_is_named_with_its_line(
 def test_options_that_do_not_go_together_are_refused(bench, arguments):
     with pytest.raises(SettingsError, match="--enhanced|_only is yes|--quick is 1|--n_jobs is all"):
         score(["--benchmark", str(bench), *arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--test_snrs", "[-10]"], ["--corpus=nEMO"], ["--from_predictions", "True", "--corpus", "x"]],
+)
+def test_what_a_benchmark_has_decided_already_is_refused(bench, arguments):
+    with pytest.raises(SettingsError, match="without effect beside the other options"):
+        score(["RUN", "--benchmark", str(bench), *arguments])
+
+
+def test_a_benchmark_is_scored_unless_predictions_are_asked_for(bench, tmp_path):
+    with pytest.raises(MeritError, match="holds no hyperparams.yaml: give the folder of a run"):
+        score([str(tmp_path), "--benchmark", str(bench), "--from_predictions", "False"])
+    with pytest.raises(MeritError, match="holds no predictions"):
+        score([str(tmp_path), "--benchmark", str(bench), "--from_predictions=True"])
 
 
 def test_a_folder_that_is_no_benchmark_is_named(tmp_path):

@@ -80,11 +80,12 @@ def build(settings, out, jobs=-1, only=None, also=()):
     check_codecs(also)
     listed = utterances(settings)
     wanted = [row for row in listed["test"] if only is None or row.id in only]
-    also = tuple(dict.fromkeys([*_claim(out, settings), *also]))
     recordings = noise_recordings(settings)
     title = f"NoisyEmo {settings.corpus}"
     voices = tuple(str(row.path) for row in listed["valid"])
     known_by = _digest(map(published_sha256, voices)) if "babble" in settings.noises else ""
+    # last of all that may fail: a whole benchmark stays one until it is begun anew
+    also = tuple(dict.fromkeys([*_claim(out, settings), *also]))
     make_noise = partial(_noise_part, out=out, voices=voices, known_by=known_by)
     rows = _all(ordered_map(make_noise, recordings, jobs, f"{title}, noise"))
     by_set, made_of = {}, _of_noise(rows)

@@ -58,4 +58,6 @@ def read_manifest(folder):
         raise PreparationError(f"{path} is no text: build the benchmark again.") from error
     if not rows or tuple(rows[0]) != COLUMNS or any(None in row.values() for row in rows):
         raise PreparationError(f"{path} is no manifest of NoisyEmo: build the benchmark again.")
+    if len({row["file"] for row in rows}) < len(rows):
+        raise PreparationError(f"{path} lists a file twice: build the benchmark again.")
     return rows

@@ -10,7 +10,8 @@ import numpy as np
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.noisyemo.build import NOTE, clean_part, read_flac
 from speechbrain_merit.data.noisyemo.manifest import BESIDE, NAME, read_manifest
-from speechbrain_merit.errors import PreparationError
+from speechbrain_merit.data.noisyemo.published import sha256
+from speechbrain_merit.errors import AudioError, PreparationError
 
 
 class Item(NamedTuple):
@@ -60,6 +61,7 @@ class Benchmark:
         self.folder = Path(folder)
         rows = [row for row in read_manifest(self.folder) if row["kind"] != "noise"]
         test = [row for row in rows if row["kind"] != BESIDE]
+        self.hashes = {row["file"]: row["sha256"] for row in rows}
         heard = "".join(f"{row['file']} {row['sha256']}\n" for row in test)
         self.digest = hashlib.sha256(heard.encode()).hexdigest()
         note = self.folder / NOTE
@@ -107,12 +109,22 @@ class Benchmark:
 
     def noisy(self, item):
         """What is heard: (S,) float32, full scale 1."""
-        return read_flac(self.folder / item.file).astype(np.float32) / np.float32(32768)
+        return self.samples(item.file).astype(np.float32) / np.float32(32768)
 
     def clean(self, item):
         """The clean speech in it, at its level there: (S,) float32."""
-        samples = read_flac(self.folder / "clean" / f"{item.utterance}.flac")
+        samples = self.samples(f"clean/{item.utterance}.flac")
         return clean_part(samples, item.factor).astype(np.float32)
+
+    def samples(self, file):
+        """The int16 samples of a file, (S); raises AudioError where they are not its own."""
+        samples = read_flac(self.folder / file)
+        if sha256(samples) != self.hashes.get(file):
+            raise AudioError(
+                f"{self.folder / file}: its samples are not those that were written. Delete it, "
+                "and give the command again that built it."
+            )
+        return samples
 
 
 def _item(row):

@@ -84,6 +84,21 @@ def verify(folder, expected, jobs=-1):
     return None, len(common)
 
 
+def alone(folder, expected):
+    """What only one of two benchmarks holds, which `verify` therefore does not compare.
+
+    Returns
+    -------
+    tuple
+        Noise sets and distortions of the expected one alone, of the folder's alone (lists); and
+        whether the first are part of every benchmark, and no noise that somebody added.
+    """
+    mine, theirs = _hashes(read_manifest(folder)), read_hashes(expected)
+    added = {_set(file) for file in theirs if file.startswith("noise/")} - {*KINDS, "babble"}
+    sets, others = ({_set(file) for file in files} for files in (mine, theirs))
+    return sorted(others - sets), sorted(sets - others), bool(others - sets - added)
+
+
 def _place(file):
     """Where a file comes in the order of comparison."""
     return file.split("/")[0] not in FIRST, file

@@ -18,7 +18,7 @@ from speechbrain_merit.data.noisyemo.manifest import read_manifest, write_manife
 from speechbrain_merit.data.noisyemo.published import read_published, sha256
 from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.data.noisyemo.settings import Settings, read_settings
-from speechbrain_merit.data.noisyemo.verify import read_hashes, verify, write_hashes
+from speechbrain_merit.data.noisyemo.verify import alone, read_hashes, verify, write_hashes
 from speechbrain_merit.errors import AudioError, PreparationError, SettingsError
 
 RATE = 48000
@@ -285,6 +285,39 @@ def test_a_file_that_is_gone_or_damaged_since_is_named(small, tmp_path, how):
     file = damage(two, how)
     found, why = verify(two, one, jobs=0)
     assert found == file and ("missing" if how == "removed" else "damaged") in why
+
+
+def test_what_only_one_of_two_holds_is_named(small, corpus, tmp_path):
+    published(tmp_path / "hiss" / "a.wav", seed=8)
+    more = small._replace(folders={"hiss": {"folder": str(tmp_path / "hiss")}})
+    whole_one, other = built(small, tmp_path / "one"), built(more, tmp_path / "more")
+    less = built(small._replace(noises=("pink",)), tmp_path / "less")
+    assert verify(less, whole_one, jobs=0)[0] is None
+    assert alone(less, whole_one) == (["babble"], [], True)
+    assert alone(whole_one, other) == (["hiss"], [], False)
+    assert alone(other, whole_one) == ([], ["hiss"], False)
+    assert alone(whole_one, whole_one) == ([], [], False)
+
+
+def test_a_whole_benchmark_stays_one_where_a_call_cannot_even_begin(small, tmp_path):
+    folder = built(small, tmp_path / "b")
+    before = (folder / "manifest.csv").read_bytes()
+    with pytest.raises(PreparationError, match="holds no recordings"):
+        built(small._replace(folders={"hiss": {"folder": str(tmp_path / "nowhere")}}), folder)
+    assert (folder / "manifest.csv").read_bytes() == before
+
+
+def test_samples_that_were_changed_since_are_not_scored(small, tmp_path):
+    folder = built(small, tmp_path / "b")
+    file = damage(folder, "changed")
+    read = Benchmark(folder)
+    item = next(item for item in read.items if item.file == file)
+    with pytest.raises(AudioError, match="are not those that were written"):
+        read.noisy(item)
+    text = (folder / "manifest.csv").read_text()
+    (folder / "manifest.csv").write_text(text + text.splitlines()[-1] + "\n")
+    with pytest.raises(PreparationError, match="lists a file twice"):
+        Benchmark(folder)
 
 
 def test_another_release_is_named_as_the_input(small, corpus, tmp_path):
