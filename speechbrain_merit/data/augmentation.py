@@ -18,6 +18,7 @@ from scipy.signal import lfilter
 #: Coefficients of the random filter: J.-M. Valin, "A hybrid DSP/deep learning approach to real-time
 #: full-band speech enhancement", 2018, https://arxiv.org/abs/1709.08243
 FILTER_RANGE = 3 / 8
+GAP_SECONDS = 0.010  # digital silence is looked for in frames of 10 ms
 STEEP = 64  # torchaudio's width of a resampling filter; its default, 6, leaks above the band
 TELEPHONE_RATE = 8000  # Hz: what a telephone line leaves lies below half of it
 #: Codecs of fixed telephones and the first mobile ones (G.711, GSM 06.10), at 8 kHz …
@@ -30,6 +31,21 @@ INTERNET_CODECS = {
 }
 LOWEST_QUALITY = 0.99  # of 0 … 1, best to worst
 CODEC_PEAK = 0.9  # of full scale: a codec clips what lies above it
+
+
+def cut_gaps(noise, sample_rate):
+    """Removes the 10 ms frames of a noise (S) that are digital silence; of nothing else, none.
+
+    Example
+    -------
+    >>> cut_gaps(torch.cat([torch.zeros(320), torch.ones(160)]), 16000).shape
+    torch.Size([160])
+    """
+    size = round(GAP_SECONDS * sample_rate)
+    whole, rest = noise[: len(noise) // size * size], noise[len(noise) // size * size :]
+    frames = whole.view(-1, size)
+    kept = torch.cat([frames[(frames != 0).any(dim=1)].flatten(), rest[: len(rest) * rest.any()]])
+    return kept if len(kept) else noise
 
 
 def happens(share, rng):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from speechbrain_merit.audio.reading import read_audio
-from speechbrain_merit.data.augmentation import happens
+from speechbrain_merit.data.augmentation import cut_gaps, happens
 from speechbrain_merit.errors import PreparationError
 
 VOICES = (4, 8)  # fewest and most: with fewer, one understands what the others say
@@ -52,6 +52,7 @@ class VoiceBank:
             names = self.utterances[speaker]
             row = self.entries[names[int(rng.integers(len(names)))]]
             voice = read_audio(row["wav"], self.sample_rate, *row.get("section", ()))
+            voice = cut_gaps(voice, self.sample_rate)
             place = int(rng.integers(len(voice)))
             voice = voice[(place + torch.arange(n_samples)) % len(voice)]
             babble += voice / voice.square().mean().sqrt().clamp(min=MIN_RMS)

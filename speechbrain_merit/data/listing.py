@@ -197,12 +197,15 @@ def table_rows(path, columns, optional=()):
                 continue
             while len(fields) > len(names) and not fields[-1]:
                 fields.pop()  # of empty cells, spreadsheets write any number behind a row
+            left_out = names[len(fields) :]
+            if {*left_out} <= {*optional}:  # nor do they write empty cells at a row's end
+                fields += [""] * len(left_out)
             if len(fields) != len(names):
                 raise PreparationError(
                     f"{path}, line {line}: {len(fields)} fields, but {len(names)} "
                     f"columns: {some(fields)}."
                 )
-            yield {"line": line, **dict(zip(names, fields))}
+            yield {"line": line, **{k: v for k, v in zip(names, fields) if k != "line"}}
     except csv.Error as error:
         raise PreparationError(
             f"{path}, line {reader.line_num}: {error}. Is a quote left open, there or above?"

@@ -7,6 +7,7 @@ of loud speech peaks far above full scale.
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,14 +17,22 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_merit.audio.reading import read_audio
-from speechbrain_merit.data.augmentation import Band, Codec, Crop, Filter, Speed, limit_band
+from speechbrain_merit.data.augmentation import (
+    Band,
+    Codec,
+    Crop,
+    Filter,
+    Speed,
+    cut_gaps,
+    limit_band,
+)
 from speechbrain_merit.data.babble import Babble
 from speechbrain_merit.data.levels import Clip, Level
 from speechbrain_merit.data.rooms import Room
+from speechbrain_merit.errors import AudioError, MeritError
 
 #: Behind a noise set's name: speech and noise are limited to what a telephone passes.
 NARROW = ", 4 kHz"
-GAP_SECONDS = 0.010  # digital silence is looked for in frames of 10 ms
 
 
 class Mixture(NamedTuple):
@@ -48,18 +57,6 @@ def generator(*key):
     """
     digest = hashlib.sha256(repr(key).encode()).digest()
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
-
-
-def cut_gaps(noise, sample_rate):
-    """Removes the 10 ms frames of a noise (S) that are digital silence.
-
-    Example
-    -------
-    >>> cut_gaps(torch.cat([torch.zeros(320), torch.ones(160)]), 16000).shape
-    torch.Size([160])
-    """
-    size = round(GAP_SECONDS * sample_rate)
-    return torch.cat([frame for frame in noise.split(size) if bool((frame != 0).any())] or [noise])
 
 
 def loop(noise, n_samples, rng):
@@ -112,6 +109,17 @@ def mix(clean, noise, snr_db, rng):
         raise ValueError(f"The {what} is silent: no gain gives {snr_db} dB.")
     gain = float(torch.sqrt(speech_power / noise_power) * 10 ** (-snr_db / 20))
     return Mixture(clean + gain * noise, clean, gain, float(snr_db))
+
+
+@contextmanager
+def named(wav):
+    """Says of which recording it is that something cannot be mixed."""
+    try:
+        yield
+    except MeritError:  # which says so itself
+        raise
+    except ValueError as error:
+        raise AudioError(f"{wav}: {error}") from error
 
 
 class NoiseBank:
@@ -239,9 +247,11 @@ class TrainingMixer:
         speech = self.crop(self.speed(speech, rng), rng)
         speech = self.filter(speech, rng)
         speech, narrow = self.band(speech, rng)
-        heard, target = self.room(speech, rng)
         # an epoch may hold an utterance several times, as name|0, name|1, …
-        mixed = self.noise(heard, target, rng, narrow, utterance.rpartition("|")[0] or utterance)
+        name = utterance.rpartition("|")[0] or utterance
+        with named(wav):
+            heard, target = self.room(speech, rng)
+            mixed = self.noise(heard, target, rng, narrow, name)
         mixed, recorded = self.level(mixed, rng)
         clipped = self.clip(mixed.mixture, rng)
         return mixed._replace(mixture=self.codec(clipped, rng, narrow, recorded))
@@ -279,4 +289,5 @@ class FixedMixer:
         noise = self.banks[name].draw(rng)
         if noise_set != name:
             clean, noise = (limit_band(wave, self.sample_rate) for wave in (clean, noise))
-        return mix(clean, noise, snr_db, rng)
+        with named(wav):
+            return mix(clean, noise, snr_db, rng)

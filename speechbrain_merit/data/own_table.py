@@ -13,7 +13,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES
 from speechbrain_merit.audio.names import MAX_NAMED, readable
-from speechbrain_merit.data.listing import folded
+from speechbrain_merit.data.listing import UNRATED, folded
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.recordings import Recordings
 from speechbrain_merit.data.splits import WantedLabels, cross_validate, spelling
@@ -71,7 +71,8 @@ def prepare_own_table(corpus, table, rows, manifests, labels, merge_labels=None,
     write_unmatched(Path(manifests["test"]).parent, corpus, table, utterances, recordings.paths)
     _unite_speakers(corpus, utterances.values())
     emotions = sorted({row["emo"] for row in utterances.values()})
-    check_labels(labels, emotions, corpus, merge_labels)
+    only_tested = given and {row["split"] for row in utterances.values()} == {"test"}
+    check_labels(labels, emotions, corpus, merge_labels, some_do=only_tested)
 
     wanted, taken = WantedLabels(labels, merge_labels), {}
     for path, row in utterances.items():
@@ -121,6 +122,11 @@ def _understood(row, recordings, given, needed):
     empty = [COLUMNS[key] for key in needed if not row[key]]
     if empty:
         raise PreparationError(f"{' and '.join(empty)} is empty")
+    if row["spk_id"].lower() in UNRATED:
+        raise PreparationError(
+            f"{COLUMNS['spk_id']} is {row['spk_id']!r}, nobody's name: all such rows would count "
+            "as one person. Name the recording session in its place"
+        )
     split = SPLIT_OF.get(folded(row["split"] or "")) if given else None
     if given and split is None:
         raise PreparationError(f"split is {row['split']!r}: take one of {', '.join(SPLITS)}")

@@ -29,7 +29,7 @@ SKIPPED_FILE = "skipped.csv"
 UNMATCHED_FILE = "unmatched.csv"
 
 
-def check_labels(labels, available, corpus, merge_labels=None):
+def check_labels(labels, available, corpus, merge_labels=None, some_do=False):
     """Checks the labels a user asks for against those a corpus has, however they are spelled.
 
     Arguments
@@ -42,6 +42,9 @@ def check_labels(labels, available, corpus, merge_labels=None):
         Its name, for the message.
     merge_labels : dict, optional
         ``{label of the corpus: label that it counts as}``.
+    some_do : bool
+        Whether labels that the corpus does not have are only warned of, as long as it has no others
+        than these: a model that knows more is tested on what is there.
 
     Raises
     ------
@@ -58,11 +61,13 @@ def check_labels(labels, available, corpus, merge_labels=None):
     """
     wanted = WantedLabels(labels, merge_labels)
     labels, found = wanted.labels, {wanted(emotion) for emotion in available}
-    for label in labels:
-        if label not in found:
-            raise PreparationError(
-                f"labels: {corpus} has no {str(label)!r}; it has {', '.join(map(str, available))}."
-            )
+    lacking = [str(label) for label in labels if label not in found]
+    if lacking and some_do and found and found <= {*labels}:  # else they may have other names there
+        logger.warning(f"{corpus} has no {' and no '.join(map(repr, lacking))}: not tested.")
+    elif lacking:
+        raise PreparationError(
+            f"labels: {corpus} has no {lacking[0]!r}; it has {', '.join(map(str, available))}."
+        )
     if len(labels) == 1 or len(set(labels)) < len(labels):
         raise PreparationError(f"labels: {labels} has to name two or more labels, each one once.")
 

@@ -12,6 +12,7 @@ import torchaudio
 
 from speechbrain_merit.audio.reading import read_audio
 from speechbrain_merit.data.augmentation import happens
+from speechbrain_merit.errors import AudioError
 
 EARLY_SECONDS = 0.050
 BEFORE_SECONDS = 0.001  # kept before the direct sound: a band-limited impulse has a slope
@@ -89,7 +90,11 @@ class RoomBank:
 
     def _load(self, name):
         # One microphone: the mean of several would be a comb filter.
-        return read_audio(self.entries[name]["wav"], self.sample_rate, channel=0)
+        path = self.entries[name]["wav"]
+        response = read_audio(path, self.sample_rate, channel=0)
+        if not response.any():
+            raise AudioError(f"{path}: its first channel is silent: no room. Take it away.")
+        return response
 
     def draw(self, rng):
         """A response drawn with the generator, every one equally likely."""

@@ -28,6 +28,7 @@ ASKED = 20  # recordings of a folder in which somebody is listened for
 DNS_PLACES = ("datasets/clean", "datasets_fullband/clean_fullband", "clean_fullband")
 #: The second microphone of a VCTK recording holds what the first one does.
 VCTK_SECOND = re.compile(r".*_mic2", re.IGNORECASE)
+LIBRISPEECH = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
 #: How the files of these sets name the speaker: 1034-121119-0000, p225_001_mic1, …_reader_06709_0
 SPEAKER = re.compile(r"(?P<libri>\d+)-\d+-\d+|(?P<vctk>p\d+|s5)_\d+.*|.*_reader_(?P<dns>\d+)_.*")
 
@@ -143,8 +144,9 @@ def recordings(folder):
     >>> name, [path.parts[-4] for path in found]
     ('LibriSpeech', ['train-clean-100'])
     """
-    subsets = sorted(folder.glob("train-*"))
-    if subsets or any(folder.glob("dev-clean")) or any(folder.glob("test-clean")):
+    parts = sorted(path for path in folder.glob("*-*") if LIBRISPEECH.fullmatch(path.name))
+    subsets = [path for path in parts if path.is_dir() and path.name.startswith("train")]
+    if any(path.is_dir() for path in parts):
         return "LibriSpeech", [path for subset in subsets for path in find_audio(subset)]
     for place in ("wav48_silence_trimmed", "wav48"):
         if (folder / place).is_dir():

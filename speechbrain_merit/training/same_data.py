@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from speechbrain_merit.data.datasets import prepare
 from speechbrain_merit.errors import SettingsError
-from speechbrain_merit.writing import write_text
+from speechbrain_merit.writing import write_bytes, write_text
 
 #: In ``save_folder``: the digests of the manifests with which a run began.
 HEARD = "heard.json"
@@ -32,17 +33,35 @@ def prepare_alike(hparams):
     goes_on = any(record.parent.glob("CKPT*"))
     known = record.is_file()
     began = json.loads(record.read_text(encoding="utf-8")) if known else manifests(hparams)
-    prepare(hparams)
-    found = manifests(hparams)
-    changed = sorted(name for name in began if found.get(name) != began[name])
-    if goes_on and changed:
-        raise SettingsError(
-            f"{record.parent} holds a run that began with other recordings, splits or labels: "
-            f"{', '.join(changed)} would change. Give the folders it began with, or another "
-            "--output_folder to start anew."
-        )
+    with as_it_was(record.parent) if goes_on else nullcontext():
+        prepare(hparams)
+        found = manifests(hparams)
+        changed = sorted(name for name in began if found.get(name) != began[name])
+        if goes_on and changed:
+            raise SettingsError(
+                f"{record.parent} holds a run that began with other recordings, splits or labels: "
+                f"{', '.join(changed)} would change. Give the folders it began with, or another "
+                "--output_folder to start anew."
+            )
     if not (goes_on and known):
         write_text(record, json.dumps(found, indent=2) + "\n")
+
+
+@contextmanager
+def as_it_was(folder):
+    """Puts back what a preparation writes into a folder where it ends in an error.
+
+    A run that is not to go on with other data is not to be scored on them either.
+    """
+    paths = [path for kind in ("*.json", "*.csv") for path in folder.rglob(kind)]
+    before = {path: path.read_bytes() for path in paths if "CKPT" not in str(path)}
+    try:
+        yield
+    except BaseException:
+        for path, content in before.items():
+            if not path.is_file() or path.read_bytes() != content:
+                write_bytes(path, content)
+        raise
 
 
 def manifests(hparams):

@@ -20,6 +20,14 @@ NUMBER_OR_NULL = {
     *("max_batch_seconds", "crop_seconds", "fold"),
     *("expert_hidden", "expert_out", "expert_rank", "emotion_hidden"),
 }
+#: Those of them that are whole.
+WHOLE = {"fold", "expert_hidden", "expert_out", "expert_rank", "emotion_hidden"}
+#: Numbers, and lists of numbers, that 0 makes nonsense of.
+POSITIVE = {"crop_seconds", "max_batch_seconds", "level_rms", "speeds"}
+#: Lists that cannot be empty.
+FILLED = {"speeds", "valid_snrs"}
+#: Has no end where it is infinite.
+ENDLESS = {"max_grad_norm"}
 #: Have a value in the YAML, and may have none; what a missing data_folder means is said last.
 OR_NULL = {"heads_folder", "data_folder"}
 #: Keys that are the lowest and the highest of what is drawn.
@@ -71,6 +79,13 @@ RANGES = {
         ("num_workers", "n_examples", "standardise_utterances", "unfreeze_epoch"), (0, None)
     ),
     "n_jobs": (-1, None),
+    **dict.fromkeys(
+        (
+            *("lr", "lr_final", "weight_decay", "max_grad_norm", "ckpt_interval_minutes"),
+            *("emotion_weight", "enhancement_weight", "router_jitter", "gradient_cosine_steps"),
+        ),
+        (0, None),
+    ),
 }
 
 
@@ -107,6 +122,8 @@ def check_values(defaults, given):
             )
             if not right:
                 raise SettingsError(f"{key} is {value!r}: it takes {words}.")
+            if key in WHOLE and isinstance(value, float):
+                raise SettingsError(f"{key} is {value!r}: it takes a whole number.")
             if isinstance(default, list) and default and isinstance(default[0], (int, float)):
                 if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in value):
                     raise SettingsError(f"{key} is {value!r}: it takes a list of numbers.")
@@ -114,12 +131,20 @@ def check_values(defaults, given):
                 raise SettingsError(
                     f"{key} is {value!r}: it takes the lowest and the highest, as [5, 5] for one."
                 )
+            if key in FILLED and not value:
+                raise SettingsError(f"{key} is {value!r}: it takes one number or more.")
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        numbers = [n for n in numbers if isinstance(n, (int, float)) and not isinstance(n, bool)]
+        if key in POSITIVE and not all(number > 0 for number in numbers):
+            raise SettingsError(f"{key} is {value}: it takes numbers above 0.")
         low, high = RANGES.get(key, (None, None))
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             # a comparison with NaN is False
             if not ((low is None or value >= low) and (high is None or value <= high)):
                 ends = f"from {low} on" if high is None else f"from {low} to {high}"
                 raise SettingsError(f"{key} is {value}: it takes numbers {ends}.")
+        if not all(math.isfinite(n) or (key in ENDLESS and n > 0) for n in numbers):
+            raise SettingsError(f"{key} is {value}: it takes finite numbers.")
     if given.get("data_folder", "") is None:
         name = given.get("corpus", "the corpus")
         raise SettingsError(

@@ -169,6 +169,17 @@ def test_empty_cells_behind_a_row_are_nothing(tmp_path):
         read_table(path, ["file"])
 
 
+def test_optional_cells_at_a_rows_end_may_be_left_out(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,line,arousal,valence\na.wav,hello,1,2\nb.wav,hi\n")
+    first, second = read_table(path, ["file"], ["arousal", "valence"])
+    assert (first["line"], first["arousal"]) == (2, "1")  # a column called line is none of ours
+    assert (second["line"], second["arousal"], second["valence"]) == (3, "", "")
+    path.write_text("file,emotion,arousal\na.wav\n")
+    with pytest.raises(PreparationError, match="line 2: 1 fields, but 3 columns"):
+        read_table(path, ["file", "emotion"], ["arousal"])
+
+
 def test_a_quote_behind_a_blank_is_a_quote(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('file, note\na.wav, "one, two"\n')

@@ -44,6 +44,18 @@ def heard(babble):
     return {speaker for speaker, value in enumerate(power) if value > max(power) / 4}
 
 
+def test_silence_in_voices_leaves_no_hole_in_the_babble(tmp_path):
+    rows = {}
+    for index in range(5):
+        wave = np.zeros(2 * RATE)
+        wave[: RATE // 8] = 0.1 * np.random.default_rng(index).standard_normal(RATE // 8)
+        sf.write(tmp_path / f"{index}.wav", wave, RATE)
+        rows[f"u{index}"] = {"wav": str(tmp_path / f"{index}.wav"), "spk_id": index}
+    bank = VoiceBank(rows, RATE)
+    for seed in range(20):
+        assert bank.draw("u0", RATE // 4, generator(seed)).square().mean() > 1
+
+
 def test_babble_is_of_four_to_eight_other_voices_at_one_level(voices):
     bank, counts = VoiceBank(voices, RATE), set()
     for index in range(40):

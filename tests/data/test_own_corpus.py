@@ -175,6 +175,27 @@ def test_a_table_for_the_test_alone_makes_that_manifest_alone(recipe, speech, tm
     assert len(load_manifest(paths[2], LABELS)) == len(rows)
 
 
+def test_a_model_that_knows_more_labels_is_tested_on_those_of_the_table(
+    recipe, speech, tmp_path, caplog
+):
+    folder, rows = speech
+    write_table(folder, [[*row, "test"] for row in rows if row[1] != "neutral"], [*HEADER, "split"])
+    paths = [tmp_path / f"{split}.json" for split in SPLITS]
+    with caplog.at_level("WARNING"):
+        recipe.prepare_template(folder, *paths, LABELS)
+    assert len(load_manifest(paths[2], LABELS)) == 15 and "has no 'neutral'" in caplog.text
+    with pytest.raises(ValueError, match="has no 'bored'"):  # or is it neutral's name there?
+        recipe.prepare_template(folder, *paths, ["angry", "bored"])
+
+
+@pytest.mark.parametrize("name", ["NA", "unknown", "?"])
+def test_a_speaker_that_is_nobody_is_refused(recipe, speech, tmp_path, name):
+    folder, rows = speech
+    write_table(folder, [[*rows[0][:2], name], *rows[1:]])
+    with pytest.raises(ValueError, match="line 2: speaker is .*nobody's name.*session"):
+        prepare(recipe, folder, tmp_path / "save")
+
+
 def test_too_few_speakers_are_told_and_what_to_do(recipe, speech, tmp_path):
     folder, rows = speech
     write_table(folder, [row for row in rows if row[2] in ("anna", "ben", "dan")])

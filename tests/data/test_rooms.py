@@ -191,6 +191,13 @@ def test_bad_folders_of_rooms_are_named(tmp_path):
         prepare_rooms(tmp_path / "rooms", tmp_path / "save")
 
 
+def test_a_response_whose_first_channel_is_silent_is_named(tmp_path):
+    sf.write(tmp_path / "a.wav", np.stack([np.zeros(960), np.ones(960)], axis=1) / 2, RATE)
+    bank = RoomBank({"a": {"wav": str(tmp_path / "a.wav")}}, RATE)
+    with pytest.raises(ValueError, match="a.wav: its first channel is silent"):
+        bank.draw(np.random.default_rng(0))
+
+
 def test_a_run_trains_in_rooms_and_is_validated_without(
     minimerit, repo_root, tmp_path, monkeypatch
 ):

@@ -150,6 +150,13 @@ def test_of_a_published_set_the_clean_training_speech_is_taken(name, tmp_path, h
     assert {row["spk_id"] for row in rows.values()} == speakers
 
 
+def test_a_folder_is_no_published_set_because_of_one_name(tmp_path, heard):
+    for path in ("calls/a.wav", "train-room/b.wav"):
+        record(tmp_path / "set" / path)
+    (tmp_path / "set" / "train-list.csv").write_bytes(b"a,b\n")
+    assert len(prepare(tmp_path / "set")) == 2
+
+
 def test_a_folder_in_which_nobody_speaks_is_named(tmp_path):
     folder = tmp_path / "machines"
     for index in range(3):

@@ -235,10 +235,13 @@ def test_a_run_does_not_go_on_with_other_recordings_however_often_it_is_tried(
     run = copy_of(trained, tmp_path / "run")
     elsewhere = copy_of(corpus, tmp_path / "elsewhere")
     next((elsewhere / "speech").glob("train_sad_*.wav")).unlink()
-    for _ in range(2):  # the first try has written the new manifests
+    save = {path.name: path.read_bytes() for path in (run / "save").glob("*.*s*")}
+    for _ in range(2):
         with pytest.raises(MeritError, match="other recordings.*: train.json would change"):
             recipe.run(arguments(elsewhere, run, *of(corpus)))
     assert str(elsewhere) not in (run / "hyperparams.yaml").read_text()
+    for name in ("train.json", "valid.json", "test.json", "prepare.json"):  # what would be scored
+        assert (run / "save" / name).read_bytes() == save[name]
     recipe.run(arguments(corpus, run))  # those it began with are back
 
 

@@ -67,6 +67,28 @@ def test_what_is_out_of_range_is_named_with_the_range(key, value):
         check_values({}, {key: value})
 
 
+@pytest.mark.parametrize(
+    "key, value, words",
+    [
+        ("fold", 1.0, "a whole number"),
+        ("expert_rank", 2.5, "a whole number"),
+        ("crop_seconds", 0, "numbers above 0"),
+        ("max_batch_seconds", -1, "numbers above 0"),
+        ("level_rms", 0, "numbers above 0"),
+        ("speeds", [0.9, 0], "numbers above 0"),
+        ("speeds", [], "one number or more"),
+        ("valid_snrs", [], "one number or more"),
+        ("si_sdr_weight", float("nan"), "finite numbers"),
+        ("emotion_weight", float("inf"), "finite numbers"),
+        ("lr", -0.001, "numbers from 0 on"),
+    ],
+)
+def test_what_no_training_can_do_is_named_before_it_begins(key, value, words):
+    defaults = {"level_rms": 1.0, "speeds": [1.0], "valid_snrs": [-5, 5], "si_sdr_weight": 0.01}
+    with pytest.raises(SettingsError, match=f"^{key} is .*takes {words}"):
+        check_values(defaults, {key: value})
+
+
 @pytest.mark.parametrize("value", [[5], [], [15, -5], [-5, 0, 5]])
 def test_ends_that_are_no_pair_are_named(value):
     with pytest.raises(SettingsError, match="^train_snr_db is .*the lowest and the highest, as"):
