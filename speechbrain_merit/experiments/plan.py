@@ -23,6 +23,7 @@ FOLDS = ("all", "fixed")  # of a table
 GOAL_KEYS = ("system", "baseline", "metric", "condition", "change")
 AXES = ("seed", "fold", "output_folder")  # keys that are no run's to give
 NAME, LETTERS = re.compile(r"\w[\w.-]*"), "letters, digits and _ . -"
+PART = re.compile(r"\w[^/\\\x00-\x1f]*")  # of a folder's name: what no system takes is left out
 REFERENCE = re.compile(r"<([\w.-]+)>")
 
 
@@ -122,7 +123,7 @@ def read_plan(path, shared=None):
         for each, own in content[key].items():
             mapping(path, f"{key}: {each}", own)
             refuse_axes(path, f"{key}: {each}", own)
-            if not NAME.fullmatch(str(each)):
+            if not PART.fullmatch(str(each)):
                 raise SettingsError(f"{path}: {key}: {each!r} becomes a folder: {LETTERS}")
     refuse_axes(path, "keys", content.get("keys"))
     for key in ("runs", "tables"):
