@@ -139,23 +139,6 @@ def _agreed_labels(overlays, given):
     return agreed
 
 
-class ByName(dict):
-    """Folders by the names of corpora; ``str.format`` makes a number of a name that is digits.
-
-    Example
-    -------
-    >>> "{data_root[007]}/a.wav".format(data_root=ByName({"007": "/bond", "A": "/a"}))
-    '/bond/a.wav'
-    """
-
-    def __missing__(self, key):
-        """The folder of the name that stands for a number."""
-        for name in self:
-            if name.isdecimal() and int(name) == key:
-                return self[name]
-        raise KeyError(key)
-
-
 def data_root(hparams):
     """What ``{data_root}`` stands for in the manifests.
 
@@ -194,7 +177,7 @@ def data_root(hparams):
         raise PreparationError(
             f'data_folder is {folder!r}: {corpus} takes --data_folder "{{{example}}}".'
         )
-    return ByName({name: str(folder[name]) for name in names})
+    return {name: str(folder[name]) for name in names}
 
 
 def as_text(folders):

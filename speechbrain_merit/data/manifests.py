@@ -95,6 +95,23 @@ def write_manifest(path, entries):
     write_text(path, text, errors="backslashreplace")
 
 
+class ByName(dict):
+    """What a placeholder finds by name; ``str.format`` makes a number of a name that is digits.
+
+    Example
+    -------
+    >>> "{data_root[007]}/a.wav".format(data_root=ByName({"007": "/bond", "A": "/a"}))
+    '/bond/a.wav'
+    """
+
+    def __missing__(self, key):
+        """What the name of a number stands for."""
+        for name in self:
+            if name.isdecimal() and int(name) == key:
+                return self[name]
+        raise KeyError(key)
+
+
 def load_manifest(path, labels=None, replacements=None):
     """Reads a manifest and checks every row of it.
 
@@ -144,6 +161,7 @@ def load_manifest(path, labels=None, replacements=None):
         _check_row(f"{path}: row {key!r}", row, written)
     if replacements is None:  # the placeholders stay, as in the file
         return rows
+    replacements = {k: ByName(v) if isinstance(v, dict) else v for k, v in replacements.items()}
     try:
         return load_data_json(path, replacements)
     except (LookupError, ValueError, TypeError, AttributeError) as error:

@@ -9,6 +9,7 @@ import soundfile as sf
 
 from speechbrain_merit.audio.inspection import check_audio, find_audio, inspect_audio
 from speechbrain_merit.data import preparation
+from speechbrain_merit.data.corpora import join_manifests
 from speechbrain_merit.data.manifests import load_manifest, remember, rooted, skip, write_manifest
 from speechbrain_merit.data.preparation import prepare_speech, write_skipped
 from speechbrain_merit.errors import PreparationError
@@ -129,6 +130,16 @@ def test_a_recording_has_its_own_name_and_not_that_of_a_link(tmp_path):
     (tmp_path / "zoe" / "x.wav").touch()
     (tmp_path / "anna").symlink_to(tmp_path / "zoe")
     assert find_audio(tmp_path) == [tmp_path / "zoe" / "x.wav"]
+
+
+def test_a_corpus_among_several_may_be_called_by_digits(tmp_path):
+    for name in ("2024", "B"):
+        row = {"wav": "{data_root}/x.wav", "duration": 1.0, "spk_id": "1"}
+        write_manifest(tmp_path / f"{name}.json", {"x": row})
+    join_manifests({n: tmp_path / f"{n}.json" for n in ("2024", "B")}, tmp_path / "both.json")
+    roots = {"2024": "/y", "B": "/b"}
+    rows = load_manifest(tmp_path / "both.json", None, {"data_root": roots})
+    assert [row["wav"] for row in rows.values()] == ["/y/x.wav", "/b/x.wav"]
 
 
 def make_rows(folder, count, bad=(), split="train"):
