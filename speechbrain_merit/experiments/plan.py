@@ -19,7 +19,7 @@ KEYS = ("name", "shared", "keys", "corpora", "systems", "runs", "tables")
 NEEDED_IN_TABLES = ("title", "systems", "corpus", "metrics", "conditions")
 TABLE_KEYS = (*NEEDED_IN_TABLES, "baselines", "claims", "folds", "goals")
 TABLE_KEYS += ("claim_systems", "claim_metrics")  # of `systems` and `metrics`: all unless given
-FOLDS = ("all", "fixed")  # of a table
+FOLDS = ("all", "fixed")  # of a table, or a list of some
 GOAL_KEYS = ("system", "baseline", "metric", "condition", "change")
 AXES = ("seed", "fold", "output_folder")  # keys that are no run's to give
 NAME, LETTERS = re.compile(r"\w[\w.-]*"), "letters, digits and _ . -"
@@ -237,7 +237,7 @@ def checked_table(path, table, content):
         raise SettingsError(f"{path}: an entry of tables lacks {', '.join(lacking)}: {table}.")
     for key in (key for key in TABLE_KEYS if key not in ("title", "corpus", "folds")):
         a_list(path, f"{key} of tables", table.get(key))
-    known(path, "value of folds of tables", [table.get("folds", "all")], FOLDS)
+    check_folds(path, table.get("folds", "all"), content["runs"])
     for condition in [*table["conditions"], *(table.get("claims") or [])]:
         check_condition(path, condition)
     known(path, "system", table["systems"] + (table.get("baselines") or []), content["systems"])
@@ -297,6 +297,15 @@ def slug(text):
     'five_folds_f1_unseen'
     """
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def check_folds(path, folds, runs):
+    """Raises :class:`SettingsError` for what is neither one of `FOLDS` nor a list of runs' folds."""
+    if isinstance(folds, list):
+        there = {fold for block in runs for fold in block.get("folds") or []} - {None}
+        known(path, "fold of tables", folds or [None], sorted(there))
+    else:
+        known(path, "value of folds of tables", [folds], FOLDS)
 
 
 def check_condition(path, condition):

@@ -63,6 +63,19 @@ def heard(row, labels):
     return Heard(row["speaker"], values)
 
 
+def belongs(fold, folds):
+    """Whether a run of a fold (None: of the fixed split) is one of a table's ``folds``.
+
+    Example
+    -------
+    >>> belongs(2, "all"), belongs(2, [1, 3]), belongs(None, "fixed")
+    (True, False, True)
+    """
+    if isinstance(folds, list):
+        return fold in folds
+    return (fold is None) == (folds == "fixed")
+
+
 class Results:
     """What the finished runs of a table's systems say.
 
@@ -102,7 +115,7 @@ class Results:
         for name, run in plan.runs.items():
             if run.system not in wanted or run.corpus != table["corpus"]:
                 continue
-            if (run.fold is None) != (folds == "fixed"):
+            if not belongs(run.fold, folds):
                 continue
             if not (folder(name) / KEPT).is_file():
                 self.missing.append(name)

@@ -344,6 +344,23 @@ def test_claims_are_made_of_the_systems_and_metrics_that_are_named(plan, tmp_pat
     assert any(line.startswith("| F1-macro | clean |") for line in lines)  # scores stay
 
 
+def test_a_table_of_some_folds_holds_no_others(plan, tmp_path):
+    places = Places(plan)
+    keep_all(plan, places, but={"merit_Tiny_fold2_2", "cascade_Tiny_fold1_1"})
+    tables = yaml.safe_load(yaml.safe_dump(CONTENT["tables"]))
+    tables[0]["folds"] = [1]
+    summarise(read_plan(write_plan(tmp_path, tables=tables)), places)
+    text = (places.folder / "tables.md").read_text()
+    assert "Not there yet: 1 of its runs (cascade_Tiny_fold1_1)" in text
+    assert "speakers)" not in text  # all of them heard the same six
+    results = Results(plan, tables[0], places.kept)
+    assert {system: results.n_speakers(system) for system in results.systems} == {
+        "merit": 6,
+        "se_only": 6,
+        "cascade": 6,
+    }
+
+
 def test_lines_of_a_figure_are_told_apart():
     assert len({tuple(style(index).values()) for index in range(24)}) == 24
 
