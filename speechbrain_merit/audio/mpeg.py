@@ -122,7 +122,8 @@ def skip_tags(file, at):
             at += 128
         elif start[:8] == b"APETAGEX" and len(start) == 32:
             has_header = start[23] & 0x80
-            at += struct.unpack_from("<I", start, 12)[0] + (32 if has_header else 0)
+            size = struct.unpack_from("<I", start, 12)[0] + (32 if has_header else 0)
+            at += max(len(start), size)  # one that says it is nothing would be met for ever
         else:
             return at
 

@@ -232,8 +232,9 @@ def read_audio(path, sample_rate, start=0.0, duration=None, channel=None):
         begin = max(0, math.floor((first / sample_rate - MARGIN) * common)) * (rate // common)
         end = None if count is None else math.ceil(((first + count) / sample_rate + MARGIN) * rate)
     samples = recording.samples(begin, end)
+    nothing = AudioError(f"{path}: holds nothing from {start:g} s on.")
     if not len(samples):
-        raise AudioError(f"{path}: holds nothing from {start:g} s on.")
+        raise nothing
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds NaN or infinite samples.")
     if channel is None:
@@ -243,6 +244,8 @@ def read_audio(path, sample_rate, start=0.0, duration=None, channel=None):
     if rate != sample_rate:
         skipped = first - begin * sample_rate // rate
         wave = soxr.resample(wave, rate, sample_rate)[skipped:][:count]
+        if not len(wave):
+            raise nothing
     return torch.from_numpy(np.ascontiguousarray(wave))
 
 

@@ -184,7 +184,8 @@ def speech(hparams, key):
 
 def require_heard(entries, hparams, place, training):
     """Raises PreparationError for an utterance longer, when slow, than the encoder hears."""
-    limit = hparams["encoder_module"].max_seconds
+    # a cascade's two encoders are not those of its YAML
+    limit = hparams.get("model", hparams["encoder_module"]).max_seconds
     if not (entries and limit) or (training and hparams["crop_seconds"] is not None):
         return
     longest = max(entries, key=lambda name: entries[name]["duration"])

@@ -300,7 +300,7 @@ def slug(text):
 
 
 def check_folds(path, folds, runs):
-    """Raises :class:`SettingsError` for what is neither one of `FOLDS` nor a list of runs' folds."""
+    """Raises :class:`SettingsError` for neither one of `FOLDS` nor a list of the runs' folds."""
     if isinstance(folds, list):
         there = {fold for block in runs for fold in block.get("folds") or []} - {None}
         known(path, "fold of tables", folds or [None], sorted(there))

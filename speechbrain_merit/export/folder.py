@@ -27,6 +27,7 @@ from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
 PRECISIONS = ("fp32", "fp16", "int8")
 OWN = (HPARAMS, WEIGHTS, LABELS, INTERFACE, CARD)
+DEBRIS = ("__pycache__", ".DS_Store", "Thumbs.db", "desktop.ini")  # left by who looks at a folder
 QUANTISER = "speechbrain_merit.lobes.quantised.quantise"
 ENCODER_FACTORY = "speechbrain_merit.lobes.encoder_config.encoder_from_config"
 
@@ -141,7 +142,8 @@ def refuse_other_folders(folder, overwrite, own=OWN, mark=HPARAMS):
         return
     if not overwrite:
         raise FileExistsError(f"{folder} is there already: give another folder, or delete it.")
-    strange = folder.is_dir() and {path.name for path in folder.iterdir()} - {*own, "__pycache__"}
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    strange = {name for name in names - {*own, *DEBRIS} if not name.startswith("._")}
     if not (folder / mark).is_file() or strange:
         raise FileExistsError(
             f"{folder} is there already and is no such folder as export makes: give another one."

@@ -152,7 +152,7 @@ def load(sound):
         raise ValueError(f"{name}: lasts {1000 * len(samples) / rate:.0f} ms; 100 ms are needed.")
     if not np.isfinite(samples).all():
         raise ValueError(f"{name}: NaN or infinite samples.")
-    return resampled(mixed(samples, rate), rate)
+    return resampled(mixed(samples, int(rate)), int(rate))
 
 
 def scaled(samples, name="the samples"):

@@ -16,8 +16,13 @@ CORPORA = "corpora.json"
 FACTS = ("licence", "language", "citation")
 UNKNOWN = "ask its owners"
 #: In the licence of data, or the card of a model, that allow no commercial use.
-NON_COMMERCIAL = ("not for commercial use", "no commercial use", "license: cc-by-nc")
-TAGS = ["speech-enhancement", "speech-emotion-recognition", "speechbrain_merit"]
+NON_COMMERCIAL = ("not for commercial use", "no commercial use", "by-nc", "by nc", "non-commercial")
+NON_COMMERCIAL += ("noncommercial", "non commercial")
+#: Task of a head → its tag, and what a model with this head alone is.
+TAGS = {"se": "speech-enhancement", "ser": "speech-emotion-recognition"}
+ALONE = {"se": "Speech enhancement", "ser": "Speech emotion recognition that works in noise"}
+#: Keys whose value may be a model of this package that the weights come from, not all of it there.
+STARTS = ("start_from", "heads_folder", "enhancer", "classifier", "encoder")
 
 #: Task and metric as the hub names them → keys of ``metrics.json`` and their titles.
 METRICS = {
@@ -37,15 +42,13 @@ TEMPLATE = """\
 
 # {title}
 
-Speech emotion recognition that works in noise, and the cleaned speech with it: {system} on the
-encoder `{encoder}`, trained on {corpora} with speechbrain_merit {version}.
+{what}: {system} {parts}, trained on {corpora} with speechbrain_merit {version}.
 {warning}
 ```python
 from speechbrain_merit.inference import MeritInterface
 
 merit = MeritInterface.from_hparams(source="this folder")
-analysis = merit.analyse_file("recording.wav", output_filename="enhanced.wav")
-print(analysis.emotion, analysis.probabilities, analysis.segments, analysis.snr_db)
+{call}
 ```
 
 or `merit analyse recording.wav --model "this folder"`. The weights are stored as {precision}.
@@ -58,26 +61,42 @@ or `merit analyse recording.wav --model "this folder"`. The weights are stored a
 {start}
 {noise}
 
-Emotions: {labels}. {calibration}
-
-## Results
+{emotions}## Results
 
 {results}
 
 ## Intended use
 
-Research on emotional speech, and statistics over many recordings of consenting people. Cleaning
-speech for listening.
+{use}
 
 ## Limits
 
 - Acted emotions and few speakers are not how people speak: on other voices, languages and rooms,
   expect worse than the table, and measure before you rely on it.
+{limits}
+"""
+
+#: What of it is of one task, in the order of the card.
+CALL = {
+    "se": 'enhanced = merit.enhance_file("recording.wav", output_filename="enhanced.wav")',
+    "ser": """\
+analysis = merit.analyse_file("recording.wav")
+print(analysis.emotion, analysis.probabilities, analysis.segments)""",
+    "both": """\
+analysis = merit.analyse_file("recording.wav", output_filename="enhanced.wav")
+print(analysis.emotion, analysis.probabilities, analysis.segments, analysis.snr_db)""",
+}
+USE = {
+    "ser": "Research on emotional speech; statistics over many recordings of consenting people.",
+    "se": "Cleaning speech for listening.",
+}
+LIMITS = {
+    "ser": """\
 - One of {n_labels} labels is the answer wherever speech is heard, also where none of them fits.
 - What a voice sounds like is no proof of what a person feels. Not for judging people: hiring,
-  insurance, law enforcement, education, health.
-- Enhancement keeps the phase of the noisy input and can remove weak speech.
-"""
+  insurance, law enforcement, education, health.""",
+    "se": "- Enhancement keeps the phase of the noisy input and can remove weak speech.",
+}
 
 
 @dataclass(frozen=True)
@@ -112,26 +131,51 @@ def closes(text):
     >>> closes("CC BY-NC-ND 4.0: no commercial use, no derivatives"), closes("CC0 1.0")
     (True, False)
     """
-    return any(words in text for words in NON_COMMERCIAL)
+    return any(words in text.lower() for words in NON_COMMERCIAL)
 
 
-def card_of_start(hparams):
-    """Name and card of the model of this package that a run started from; None without one.
+def starts_of(hparams):
+    """Name and card of each model of this package that a run's weights come from, a list.
 
-    Its encoder may be all that was taken. Where the folder is gone, the card is empty.
+    Of some the encoder is all that was taken. Where a folder is gone, its card is empty.
     """
-    for key in filter(hparams.get, ("start_from", "encoder")):
+    found, keys = {}, list(STARTS)
+    if hparams.get("classifier"):
+        keys.remove("encoder")  # of a fresh classifier, which there is none of
+    for key in filter(hparams.get, keys):
         given = Path(str(hparams[key])).expanduser()
-        for folder in (given / "pretrained", given):
-            if (folder / "label_encoder.txt").is_file():
-                card = folder / "README.md"
-                return given.name, card.read_text(encoding="utf-8") if card.is_file() else ""
-        if key == "start_from":
-            return given.name, ""
-    return None
+        folders = (given / "pretrained", given)
+        folder = next((f for f in folders if (f / "label_encoder.txt").is_file()), None)
+        if folder is None and key != "encoder":
+            found[given] = given.name, ""
+        elif folder is not None:
+            card = folder / "README.md"
+            text = card.read_text(encoding="utf-8") if card.is_file() else ""
+            found.setdefault(folder.resolve(), (given.name, text))
+    return list(found.values())
 
 
-def model_card(hparams, run=None, precision="fp32", temperature=None, reason=None):
+def parts_of(hparams):
+    """What a system is made of, as the card names it.
+
+    Example
+    -------
+    >>> parts_of({"encoder": "microsoft/wavlm-large"})
+    'on the encoder `wavlm-large`'
+    >>> parts_of({"encoder": "mini", "enhancer": "results/se_only", "classifier": "results/ser"})
+    'of the enhancer `se_only` and the classifier `ser`'
+    """
+    names = {key: Path(str(hparams[key])).name for key in STARTS if hparams.get(key)}
+    encoder = f"on the encoder `{names['encoder']}`"
+    if "enhancer" not in names:
+        return encoder
+    classifier = f"the classifier `{names['classifier']}`" if "classifier" in names else None
+    return f"of the enhancer `{names['enhancer']}` and {classifier or 'a classifier ' + encoder}"
+
+
+def model_card(
+    hparams, run=None, precision="fp32", temperature=None, reason=None, tasks=("se", "ser")
+):
     """The text of a model card.
 
     Arguments
@@ -146,6 +190,8 @@ def model_card(hparams, run=None, precision="fp32", temperature=None, reason=Non
         Of the calibration.
     reason : str, optional
         Why there was no calibration.
+    tasks : sequence of str
+        What the model has a head for.
 
     Returns
     -------
@@ -167,36 +213,43 @@ def model_card(hparams, run=None, precision="fp32", temperature=None, reason=Non
     corpora = {name: run.corpora.get(name, {}) for name in names}
     title = f"{hparams['system']} on {' and '.join(corpora)}"
     corpora_and_speech = corpora | {name: {} for name in hparams.get("speech_folders") or {}}
-    start = card_of_start(hparams)
+    starts = starts_of(hparams)
     closed = any(closes(facts.get("licence", "")) for facts in corpora.values())
-    closed = closed or (start is not None and closes(start[1]))
+    closed = closed or any(closes(card) for _, card in starts)
     low, high = hparams["train_snr_db"]
     labels = list(hparams["labels"])
     results = (run.tables or "The run was not scored on test speakers.").strip()
-    calibrated = (
+    calibration = (
         f"Probabilities are calibrated on the validation speakers (T = {temperature or 1:.3f})."
+        if reason is None
+        else f"Probabilities are not calibrated: {reason}."
     )
+    emotions = f"Emotions: {', '.join(labels) or 'none'}. {calibration}\n\n"
+    both = len(tasks) > 1
     return TEMPLATE.format(
-        head=yaml_head(title, corpora, closed, run.rows),
+        head=yaml_head(title, corpora, closed, run.rows, [TAGS[task] for task in tasks]),
         title=title,
         system=hparams["system"],
-        encoder=Path(str(hparams["encoder"])).name,
+        what=f"{ALONE['ser']}, and the cleaned speech with it" if both else ALONE[tasks[0]],
+        parts=parts_of(hparams),
+        call=CALL["both" if both else tasks[0]],
         corpora=" and ".join(corpora),
         version=__version__,
         warning="\n**Its training data allow non-commercial use only.**\n" if closed else "",
         precision=precision,
         data="\n".join(map(data_row, corpora_and_speech, corpora_and_speech.values())),
-        start=""
-        if start is None
-        else f"\nIt started from `{start[0]}`: what that one was trained on, and the licences of "
-        "it, count here too.\n",
+        start="\n".join(
+            f"\nIt started from `{name}`: what that one was trained on, and the licences of it, "
+            "count here too."
+            for name, _ in starts
+        ),
         noise=f"Noise was mixed in at {low} to {high} dB; "
         f"{100 * hparams.get('clean_share', 0):.0f} % of the utterances were left clean.",
-        labels=", ".join(labels) or "none",
-        n_labels=len(labels),
-        calibration=calibrated
-        if reason is None
-        else f"Probabilities are not calibrated: {reason}.",
+        emotions=emotions if "ser" in tasks else "",
+        use=" ".join(USE[task] for task in USE if task in tasks),
+        limits="\n".join(LIMITS[task] for task in LIMITS if task in tasks).format(
+            n_labels=len(labels)
+        ),
         results=results.replace("\n## ", "\n### "),  # one level below the card's own
     )
 
@@ -213,7 +266,7 @@ def data_row(name, facts):
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def yaml_head(title, corpora, closed, rows):
+def yaml_head(title, corpora, closed, rows, tags):
     """The YAML head of a card, as the Hugging Face hub reads it.
 
     Arguments
@@ -226,6 +279,8 @@ def yaml_head(title, corpora, closed, rows):
         Whether the data forbid commercial use.
     rows : iterable of dict
         Of ``metrics.json``.
+    tags : list of str
+        What the model is for.
 
     Returns
     -------
@@ -237,7 +292,7 @@ def yaml_head(title, corpora, closed, rows):
     return ModelCardData(
         language=list(dict.fromkeys(languages)) or None,
         library_name="speechbrain",
-        tags=TAGS,
+        tags=[*tags, "speechbrain_merit"],
         license="cc-by-nc-sa-4.0" if closed else "other",
         datasets=list(corpora),
         model_name=title if results else None,

@@ -23,6 +23,7 @@ from speechbrain_merit.errors import PretrainedError, SettingsError
 from speechbrain_merit.export.folder import refuse_other_folders, replace_folder
 from speechbrain_merit.export.loading import CARD
 from speechbrain_merit.export.onnx_graphs import Graph
+from speechbrain_merit.lobes.cascade import Cascade
 from speechbrain_merit.lobes.quantised import Int8Linear
 from speechbrain_merit.lobes.spectrum import MIN_SAMPLES, SAMPLE_RATE
 
@@ -90,6 +91,8 @@ def write_onnx(folder, model, about, card="", precision="fp32", overwrite=False)
             "This model has int8 weights already: export what it was made of, to ONNX with "
             "--precision int8."
         )
+    if isinstance(model, Cascade):
+        raise PretrainedError("A cascade is no one graph: export the runs that its parts are of.")
     folder = Path(folder)
     refuse_other_folders(folder, overwrite, [*FILES.values(), SCRIPT, CARD], mark=SCRIPT)
     facts = {

@@ -8,6 +8,7 @@ from speechbrain_merit.inference.batches import checked, unpadded
 from speechbrain_merit.inference.given import GivenJob
 from speechbrain_merit.inference.hearing import stacked
 from speechbrain_merit.inference.jobs import Job, run
+from speechbrain_merit.lobes.cascade import Cascade
 from speechbrain_merit.lobes.spectrum import FRAME_RATE, SAMPLE_RATE, frame_mask
 
 
@@ -35,6 +36,8 @@ def encode(model, wavs, lengths, task):
     >>> embedding.shape, frames.shape
     (torch.Size([2, 64]), torch.Size([2, 50, 96]))
     """
+    if isinstance(model, Cascade):
+        model, wavs = model.part(wavs, lengths, task)
     _, hidden, lengths = model.hear(wavs, lengths)
     frames = getattr(model.integration(hidden, lengths, (task,)), task)
     valid = frame_mask(lengths, *frames.shape[:2], device=frames.device)

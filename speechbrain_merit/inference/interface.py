@@ -223,7 +223,11 @@ class MeritInterface(Encoding, Loaded):
         ------
         AudioError
             The recording cannot be read, or the result not written.
+        ValueError
+            An enhanced recording is asked of a model without an enhancement head.
         """
+        if output_filename is not None:
+            self.require("se")
         job = GivenJob(path, output_filename, keep_rate, channels)
         (job,) = self.done([job], self.tasks, batch_size, progress)
         return job.analyses() if channels == "separate" else job.analyses()[0]

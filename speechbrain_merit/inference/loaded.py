@@ -133,7 +133,7 @@ class Loaded(Pretrained):
     def window_seconds(self):
         """Length of a window, and of the longest recording that is heard in one pass."""
         seconds = getattr(self.hparams, "window_seconds", None) or self.WINDOW_SECONDS
-        return min(seconds, self.model.encoder.max_seconds or seconds)
+        return min(seconds, self.model.max_seconds or seconds)
 
     def hear(self, windows, tasks=None, over_time=True):
         """What the network makes of windows in one pass; see :func:`hearing.hear`."""

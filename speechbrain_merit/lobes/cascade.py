@@ -71,6 +71,12 @@ class Cascade(nn.Module):
         return self.classifier.encoder
 
     @property
+    def max_seconds(self):
+        """The longest wave that both parts hear at once; None for any."""
+        limits = [part.max_seconds for part in (self.enhancer, self.classifier)]
+        return min(filter(None, limits), default=None)
+
+    @property
     def level(self):
         """That of the enhancer, which the loss of its head is taken at."""
         return self.enhancer.level
@@ -112,6 +118,12 @@ class Cascade(nn.Module):
         trains = torch.is_grad_enabled() and self.enhancer in self.trains
         with torch.set_grad_enabled(trains):
             return self.enhancer(wavs, lengths, ("se",))
+
+    def part(self, wavs, lengths, task):
+        """The network that does a task, and what it hears of noisy waves (B, S)."""
+        if task == "se":
+            return self.enhancer, wavs
+        return self.classifier, self.clean(wavs, lengths).waves
 
     def forward(self, wavs, lengths=None, tasks=None):
         """Hears noisy waves (B, S) of relative lengths (B); gives what Merit does, a MeritOutput.

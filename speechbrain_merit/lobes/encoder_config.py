@@ -29,6 +29,9 @@ NOT_OF_ENCODERS = (
     ),
     *("_attn_implementation", "use_bfloat16", "torch_dtype", "replace_prob", "use_mask_"),
 )
+#: Of these, what decides which weights a self-supervised model has.
+FORM = ("mask_time_prob", "mask_feature_prob", "add_adapter", "adapter_attn_dim")
+FORM += ("adapter_kernel_size", "adapter_stride", "num_adapter_layers", "output_hidden_size")
 
 
 def encoder_config(encoder):
@@ -51,13 +54,15 @@ def encoder_config(encoder):
     >>> arguments["config"]["width"], arguments["trained"]
     (96, False)
     """
+    self_supervised = isinstance(encoder, SelfSupervisedHidden)
+    form = FORM if self_supervised else ()
     config = {
         key: value
         for key, value in encoder.model.config.to_diff_dict().items()
-        if not key.startswith(NOT_OF_ENCODERS) and not key.endswith("_token_id")
+        if key in form or not key.startswith(NOT_OF_ENCODERS) and not key.endswith("_token_id")
     }
     arguments = {"config": config, "trained": encoder.trained}
-    if isinstance(encoder, SelfSupervisedHidden):
+    if self_supervised:
         arguments["normalise"] = encoder.normalise
     return arguments
 

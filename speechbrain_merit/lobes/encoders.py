@@ -58,6 +58,8 @@ def build_encoder(source, freeze=True, normalise=None):
     own = folder_of(source)
     if own is not None:
         encoder = exported_encoder(own)
+        if normalise is not None and isinstance(encoder, SelfSupervisedHidden):
+            encoder.normalise = normalise
         encoder.freeze(freeze)
         return encoder
     hint = "Give mini, a Hugging Face name such as microsoft/wavlm-large, or a local folder."

@@ -96,6 +96,11 @@ class Merit(nn.Module):
         return [self.encoder]
 
     @property
+    def max_seconds(self):
+        """The longest wave that it hears at once; None for any."""
+        return self.encoder.max_seconds
+
+    @property
     def n_experts(self):
         """The size of the pool of experts; None where there is none."""
         return self.integration.config.get("n_experts")

@@ -55,7 +55,11 @@ class Int8Linear(nn.Module):
 
     def forward(self, frames):
         """(…, in) to (…, out), in the type of the input."""
-        result = nn.functional.linear(frames, self.weight.to(frames.dtype)) * self.scale
+        if frames.dtype == torch.float16:  # sums of up to 127 times each would leave its range
+            weight = (self.weight * self.scale.unsqueeze(1)).to(frames.dtype)
+            result = nn.functional.linear(frames, weight)
+        else:
+            result = nn.functional.linear(frames, self.weight.to(frames.dtype)) * self.scale
         return (result if self.bias is None else result + self.bias).to(frames.dtype)
 
 

@@ -42,7 +42,11 @@ def export_trained(model, valid_set, hparams, device):
     if not if_main_process():
         return
     temperature, reason = calibrate(model, valid_set, hparams, device)
-    write(Path(hparams["output_folder"]) / FOLDER, model, hparams, temperature, reason)
+    results = hparams["output_folder"]
+    try:
+        write(Path(results) / FOLDER, model, hparams, temperature, reason)
+    except FileExistsError as error:  # somebody's own files: the run itself is whole
+        logger.warning(f"{error} This run's model: merit export {results} OUT")
 
 
 def write(folder, model, hparams, temperature, reason, precision="fp32", overwrite=True):
@@ -55,7 +59,8 @@ def write(folder, model, hparams, temperature, reason, precision="fp32", overwri
         "attributes": list(hparams.get("attributes") or []),
         "checkpoint": None if best is None else best.name,
     }
-    card = model_card(hparams, Run.left_in(output), precision, temperature, reason)
+    run = Run.left_in(output)
+    card = model_card(hparams, run, precision, temperature, reason, model.tasks)
     labels = hparams["labels"]
     return write_pretrained(folder, model, labels, card, precision, temperature, facts, overwrite)
 

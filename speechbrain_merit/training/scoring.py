@@ -158,7 +158,7 @@ def score_pretrained(folder, arguments, quick=False):
         )
         hparams = load(hparams_file, given)
         hparams |= {"system": folder.name, "encoder": "its own", "seed": None, "quick": quick}
-        hparams |= {"temperature": merit.hparams.temperature, "encoder_module": merit.model.encoder}
+        hparams |= {"temperature": merit.hparams.temperature, "model": merit.model}
         run_opts = processes.start(run_opts)
         run_on_main(prepare_corpora, [hparams, ("test",)])
         run_on_main(prepare_noise, [hparams, True])

@@ -8,6 +8,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.export.loading import HPARAMS
 from speechbrain_merit.inference import MeritInterface
+from speechbrain_merit.lobes.cascade import Cascade
 from speechbrain_merit.lobes.exported_encoder import plain_blocks
 
 logger = get_logger(__name__)
@@ -89,6 +90,7 @@ def enhancer_part(source):
     if source is None:
         raise SettingsError("--enhancer is missing: a finished run of hparams/se_only.yaml, say.")
     model = trained(source, "enhancer").model
+    refuse_cascade("enhancer", source, model)
     if "se" not in model.tasks:
         raise SettingsError(f"enhancer: {source} does not enhance.")
     return model
@@ -116,10 +118,17 @@ def classifier_part(source, labels, attributes, form, otherwise):
             )
         return otherwise
     merit = trained(source, "classifier")
+    refuse_cascade("classifier", source, merit.model)
     if "ser" not in merit.model.tasks:
         raise SettingsError(f"classifier: {source} names no emotion.")
     refuse_other_names("classifier", source, merit.hparams, labels, attributes)
     return merit.model
+
+
+def refuse_cascade(key, source, model):
+    """Raises :class:`SettingsError` for a cascade, where one network is wanted."""
+    if isinstance(model, Cascade):
+        raise SettingsError(f"{key}: {source} is a cascade: give the run of one of its parts.")
 
 
 def refuse_other_names(key, source, hparams, labels, attributes):
@@ -156,6 +165,8 @@ def with_start(overrides, keys, given):
             found[key] = blocks[block][argument]
     if (found.get("routing") == "dense") != (keys.get("routing") == "dense"):
         found.pop("routing", None)  # whether all experts are heard is what the system is
+    if found.get("routing") == "hard":
+        del found["routing"]  # as released: no gradient reaches its routers
     if "enhancement_channels" in found:
         found |= {"enhancement_head_type": "dual_path"}
         found |= {"enhancement_layers": blocks["enhancement"]["n_blocks"]}
@@ -186,8 +197,7 @@ def start_from(model, source, labels, attributes):
     """
     merit = trained(source, "start_from")
     other = merit.model
-    if type(other) is not type(model):
-        raise SettingsError(f"start_from: {source} is a cascade: start from one of its parts.")
+    refuse_cascade("start_from", source, other)
     if type(other.level) is not type(model.level) or other.level.config != model.level.config:
         logger.warning(
             f"start_from: {source} heard its waves at another level ({other.level.config}): the "

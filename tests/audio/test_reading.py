@@ -1,5 +1,8 @@
 """One reader for all: the level of tones, the place of sections, and one channel of many."""
 
+import io
+import struct
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -8,6 +11,7 @@ import torch
 from speechbrain_merit.audio.channels import Channels
 from speechbrain_merit.audio.files import AudioReader
 from speechbrain_merit.audio.inspection import inspect_audio
+from speechbrain_merit.audio.mpeg import skip_tags
 from speechbrain_merit.audio.reading import read_audio
 from speechbrain_merit.errors import AudioError
 from tests.odd import joined, mp3_without_info, voice, write
@@ -197,3 +201,16 @@ def test_nan_in_a_file_is_named(tmp_path):
     path = write(tmp_path / "a.wav", wave, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"a\.wav: holds NaN"):
         read_audio(path, RATE)
+
+
+def test_nothing_is_left_at_another_rate_either(tmp_path):
+    path = write(tmp_path / "a.wav", voice(1, 44100), 44100)
+    with pytest.raises(AudioError, match=r"holds nothing from 1\.05 s on"):
+        read_audio(path, RATE, start=1.05)
+
+
+@pytest.mark.parametrize("size", [0, 31])
+def test_a_tag_that_claims_no_length_is_passed(size):
+    tag = b"APETAGEX" + struct.pack("<III", 2000, size, 0) + bytes(12)
+    file = io.BytesIO(tag * 3 + b"\xff\xfb")
+    assert skip_tags(file, 0) == 3 * len(tag)

@@ -227,6 +227,14 @@ def test_nothing_else_is_written_over(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "taken"]
 
 
+def test_what_a_file_browser_leaves_is_no_file_of_somebody(tmp_path):
+    folder = write_pretrained(tmp_path / "a", tiny_merit(), LABELS, "# first")
+    for name in (".DS_Store", "._model.ckpt", "Thumbs.db"):
+        (folder / name).touch()
+    write_pretrained(folder, tiny_merit(), LABELS, "# second", overwrite=True)
+    assert (folder / "README.md").read_text() == "# second\n"
+
+
 def test_the_temperature_makes_probabilities_honest():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 3000)
@@ -266,6 +274,19 @@ def test_a_run_ends_with_its_pretrained_folder(run, tmp_path):
     card = (exported / "README.md").read_text(encoding="utf-8")
     table = (run / "evaluation" / "metrics.md").read_text(encoding="utf-8").strip()
     assert table in card and "Intended use" in card and "Limits" in card
+
+
+def test_a_note_in_that_folder_stops_no_finished_run(run, corpus, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(RECIPES.parent)
+    copied = tmp_path / "merit"
+    shutil.copytree(run, copied)
+    (copied / "pretrained" / "note.txt").write_text("mine")
+    before = (copied / "pretrained" / "hyperparams.yaml").read_text()
+    recipe.run(arguments(corpus, copied, "--number_of_epochs", "2", "--skip_test", "True"))
+    assert f"merit export {copied} OUT" in (copied / "log.txt").read_text()
+    assert (copied / "pretrained" / "note.txt").read_text() == "mine"
+    assert (copied / "pretrained" / "hyperparams.yaml").read_text() == before
+    assert load(export_run(copied, tmp_path / "out")).hparams.checkpoint
 
 
 def test_a_run_without_that_folder_is_exported_from_its_checkpoint(run, tmp_path, monkeypatch):

@@ -15,9 +15,9 @@ ROWS = [
 ]
 
 
-def card(corpus, run, **more):
+def card(corpus, run, tasks=("se", "ser"), **more):
     hparams = {"system": "merit", "corpus": corpus, "encoder": "mini", "labels": ["sad", "happy"]}
-    return model_card({**hparams, "train_snr_db": [-5, 15], **more}, run)
+    return model_card({**hparams, "train_snr_db": [-5, 15], **more}, run, tasks=tasks)
 
 
 @pytest.fixture
@@ -95,3 +95,41 @@ def test_what_a_model_started_from_counts_too(tmp_path, key):
 def test_speech_without_labels_is_training_data_too():
     text = card("Mine", Run(), speech_folders={"LibriSpeech": "/somewhere"})
     assert "| LibriSpeech | ask its owners | ask its owners |" in text
+
+
+@pytest.mark.parametrize(
+    "licence",
+    ["CC BY-NC 4.0", "cc by nc-nd 4.0", "Non-commercial research only", "Not for commercial use"],
+)
+def test_non_commercial_terms_are_known_however_they_are_written(licence):
+    text = card("Mine", Run({"Mine": {"licence": licence}}))
+    assert "Its training data allow non-commercial use only." in text
+    assert not closes("CC BY-SA 4.0") and not closes("MIT")
+
+
+def test_the_parts_of_a_cascade_count_too(tmp_path):
+    owners = Run({"nEMO": {"licence": "not for commercial use"}})
+    for name, text in (("first", card("nEMO", owners)), ("second", card("Mine", Run()))):
+        folder = tmp_path / name / "pretrained"
+        folder.mkdir(parents=True)
+        (folder / "label_encoder.txt").touch()
+        (folder / "README.md").write_text(text)
+    parts = {"enhancer": str(tmp_path / "first"), "classifier": str(tmp_path / "second")}
+    text = card("Mine", Run(), **parts)
+    assert "of the enhancer `first` and the classifier `second`, trained on Mine" in text
+    assert "It started from `first`" in text and "It started from `second`" in text
+    assert "non-commercial use only" in text and "mini" not in text
+    fresh = card("Mine", Run(), enhancer=str(tmp_path / "second"))
+    assert "a classifier on the encoder `mini`" in fresh and "non-commercial" not in fresh
+
+
+def test_a_card_is_of_what_the_model_does():
+    words = {
+        "se": ["Cleaning speech", "merit.enhance_file(", "keeps the phase", "speech-enhancement"],
+        "ser": ["Emotions: sad, happy", "analysis.emotion", "2 labels", "emotion-recognition"],
+    }
+    for task, other in (("se", "ser"), ("ser", "se")):
+        text = card("Mine", Run(), tasks=(task,))
+        assert all(word in text for word in words[task])
+        assert not any(word in text for word in words[other])
+    assert "output_filename" in card("Mine", Run()) and "\n\n\n" not in card("Mine", Run())

@@ -18,6 +18,7 @@ from speechbrain_merit.export import onnx_folder
 from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.export.loading import shipped_model
 from speechbrain_merit.inference import MeritInterface
+from speechbrain_merit.lobes.cascade import Cascade
 from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.encoders import build_encoder
 from speechbrain_merit.lobes.enhancement import EnhancementHead
@@ -248,6 +249,9 @@ def test_what_cannot_be_exported_is_refused_in_a_sentence(pair, tmp_path, monkey
         export(pair[0], pair[0], onnx=True)
     with pytest.raises(FileExistsError, match="no such folder as export makes"):
         export(pair[0], pair[0], onnx=True, overwrite=True)
+    cascade = write_pretrained(tmp_path / "c", Cascade(tiny_merit(), tiny_merit()), LABELS, "# C")
+    with pytest.raises(PretrainedError, match="A cascade is no one graph"):
+        export(cascade, graphs, onnx=True)
     monkeypatch.setattr(
         onnx_folder.Graph, "forward", lambda self, wave: (wave * torch.special.bessel_j0(wave),)
     )

@@ -15,10 +15,15 @@ import torch
 
 from speechbrain_merit.audio import speech_presence
 from speechbrain_merit.errors import AudioError, PretrainedError, SettingsError
+from speechbrain_merit.export.folder import write_pretrained
 from speechbrain_merit.inference import MeritInterface, hearing
 from speechbrain_merit.inference.jobs import Job, run
 from speechbrain_merit.inference.summary import FIRST, LAST
+from speechbrain_merit.lobes.emotion import EmotionHead
+from speechbrain_merit.lobes.integration import WeightedSum
+from speechbrain_merit.lobes.merit import Merit
 from tests.inference.test_inference import LABELS, RATE, build, wave
+from tests.tiny import WIDTH, tiny_encoder
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +249,14 @@ class Big(np.ndarray):
         array = samples.copy().view(cls)
         array.follow = []
         return array
+
+
+def test_no_enhanced_file_of_a_model_for_the_emotion_alone(tmp_path):
+    encoder = tiny_encoder()
+    model = Merit(encoder, WeightedSum(3, WIDTH), None, EmotionHead(WIDTH, n_classes=4))
+    merit = MeritInterface.from_hparams(write_pretrained(tmp_path / "m", model, LABELS, "# M"))
+    recording = np.random.default_rng(0).standard_normal(16000).astype(np.float32) / 9, 16000
+    assert merit.analyse_file(recording).enhanced is None
+    with pytest.raises(ValueError, match="no enhancement head"):
+        merit.analyse_file(recording, output_filename=tmp_path / "out.wav")
+    assert not (tmp_path / "out.wav").exists()

@@ -23,9 +23,13 @@ from transformers import (
     WhisperModel,
 )
 
+from speechbrain_merit.export.folder import write_pretrained
+from speechbrain_merit.lobes.emotion import EmotionHead
 from speechbrain_merit.lobes.encoder_config import encoder_config, encoder_from_config
 from speechbrain_merit.lobes.encoders import SelfSupervisedHidden, build_encoder
+from speechbrain_merit.lobes.integration import WeightedSum
 from speechbrain_merit.lobes.level import CorpusStatistics
+from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.lobes.self_supervised import layer_states
 from speechbrain_merit.released import convert, keys
 
@@ -42,7 +46,7 @@ EVERY = ["mini", *PRETRAINED]
 SAMPLES = (16000, 9800, 6543)
 
 
-def make_self_supervised(name, folder):
+def make_self_supervised(name, folder, **more):
     """Saves a small random model of a family in the form of its base or its large variant."""
     family, norm = name.split("-")
     config_class, model_class = CLASSES[family]
@@ -61,6 +65,7 @@ def make_self_supervised(name, folder):
             num_conv_pos_embedding_groups=2,
             initializer_range=0.3,
             layerdrop=0.5,
+            **more,
         )
     )
     model.save_pretrained(folder)
@@ -487,6 +492,32 @@ def test_mini_comes_back_from_its_configuration():
     again.load_state_dict(encoder.state_dict())
     wave = torch.randn(1, 8000)
     assert torch.equal(again(wave), encoder(wave)) and not again.trained
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mask_time_prob": 0.0, "mask_feature_prob": 0.0},
+        {"adapter_attn_dim": 4},
+        {"add_adapter": True, "num_adapter_layers": 1, "output_hidden_size": 24},
+    ],
+)
+def test_what_decides_on_weights_comes_back_from_the_configuration(tmp_path, more):
+    folder = make_self_supervised("wav2vec2-layer", tmp_path / "model", **more)
+    encoder = build_encoder(str(folder)).eval()
+    again = encoder_from_config(**encoder_config(encoder)).eval()
+    again.load_state_dict(encoder.state_dict())
+    wave = torch.randn(1, 8000)
+    assert torch.equal(again(wave), encoder(wave))
+
+
+def test_the_level_of_an_exported_encoder_can_be_left_to_the_network(tmp_path):
+    made = make_self_supervised("wav2vec2-layer", tmp_path / "model")
+    encoder = build_encoder(str(made), normalise=True)
+    merit = Merit(encoder, WeightedSum(4, 32), None, EmotionHead(32, n_classes=2))
+    folder = write_pretrained(tmp_path / "pretrained", merit, ["sad", "happy"], "# A model")
+    assert build_encoder(str(folder)).normalise
+    assert not build_encoder(str(folder), normalise=False).normalise
 
 
 # Errors

@@ -143,3 +143,12 @@ def test_a_pool_factorises_every_expert_and_keeps_their_order():
     agree(pool(frames, routing)["ser"], before, tolerance=1e-5)
     smaller = ExpertPool(12, 20, 8, n_experts=3).factorise(4)
     assert [expert[0].weight.shape for expert in smaller.experts] == [(4, 12)] * 3
+
+
+def test_half_precision_holds_what_the_weights_alone_would_not():
+    layer = nn.Linear(1920, 8, bias=False)
+    layer.weight.data.abs_()
+    frames = torch.ones(1, 1920)
+    small = Int8Linear.of(layer)
+    halves = small.half()(frames.half())
+    torch.testing.assert_close(halves.float(), layer(frames), rtol=0.02, atol=0.1)

@@ -192,6 +192,38 @@ def test_parts_that_do_not_fit_are_named_before_training(corpus, folder, tmp_pat
     assert not (tmp_path / "run" / "save").exists()
 
 
+@pytest.mark.parametrize("key", ["enhancer", "classifier"])
+def test_a_cascade_is_no_part_of_another(corpus, folder, tmp_path, key):  # noqa: F811
+    whole = write_pretrained(tmp_path / "whole", Cascade(*parts()), LABELS, "# A cascade")
+    given = {"enhancer": folder / "se_only", "classifier": folder / "ser_only", key: whole}
+    more = [word for k, path in given.items() for word in (f"--{k}", str(path))]
+    with pytest.raises(SettingsError, match=f"^{key}: .*whole is a cascade: give the run of one"):
+        recipe.run(arguments(corpus, tmp_path / "run", *more, system="cascade"))
+
+
+def test_the_shorter_limit_of_two_encoders_is_the_cascades():
+    enhancer, classifier = parts()
+    cascade = Cascade(enhancer, classifier)
+    found = []
+    for limits in ((None, None), (30, None), (None, 20), (30, 20)):
+        enhancer.encoder.max_seconds, classifier.encoder.max_seconds = limits
+        found.append(cascade.max_seconds)
+    assert found == [None, 30, 20, 20]
+
+
+@torch.no_grad()
+def test_embeddings_of_a_cascade_are_those_of_the_part_that_does_the_task(tmp_path):
+    enhancer, classifier = parts()
+    cascade = Cascade(enhancer, classifier).eval()
+    merit = MeritInterface.from_hparams(write_pretrained(tmp_path / "m", cascade, LABELS, "# C"))
+    wavs = torch.randn(1, 8000)
+    embedding = merit.encode_batch(wavs)[:, 0]
+    torch.testing.assert_close(classifier.emotion.out(embedding), cascade(wavs).logits)
+    frames = merit.encode_batch(wavs, frames=True, task="se")
+    _, hidden, lengths = enhancer.hear(wavs)
+    torch.testing.assert_close(frames, enhancer.integration(hidden, lengths, ("se",)).se)
+
+
 def test_int8_weights_are_no_part(corpus, folder, tmp_path):  # noqa: F811
     write_pretrained(tmp_path / "int8", tiny_merit(), LABELS, "# int8", precision="int8")
     more = ["--enhancer", str(tmp_path / "int8")]

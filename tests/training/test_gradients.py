@@ -151,3 +151,12 @@ def test_the_mean_cosine_is_of_the_steps_that_were_measured():
     brain = SimpleNamespace(progress=SimpleNamespace(means=lambda: means))
     MeritBrain.on_stage_end(brain, Stage.TRAIN, 0.0)
     assert brain.train_stats == {"gradient cosine": pytest.approx(-0.4)}
+
+
+def test_small_gradients_conflict_in_half_precision_too():
+    first = torch.full((4096,), 3e-6)
+    second = torch.cat([torch.full((1024,), -3e-6), torch.zeros(3072)])
+    wanted = surgery(torch.stack([first, second]))
+    with torch.autocast("cpu", torch.float16):
+        found = surgery(torch.stack([first, second]))
+    assert wanted.any() and torch.allclose(found, wanted, rtol=1e-4, atol=0)

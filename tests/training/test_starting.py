@@ -150,6 +150,14 @@ def test_a_dense_system_stays_dense_and_a_sparse_one_sparse(run, tmp_path):
     assert hparams_of("--start_from", str(folder), system="dense_merit")["routing"] == "dense"
 
 
+def test_a_router_as_released_is_the_systems_instead_and_learns(tmp_path):
+    folder = write_pretrained(tmp_path / "model", tiny_merit(routing="hard"), LABELS, "# Released")
+    hparams = hparams_of("--start_from", str(folder))
+    routers = hparams["model"].integration.routers.parameters()
+    assert hparams["routing"] == "straight_through" and all(p.requires_grad for p in routers)
+    assert hparams_of("--start_from", str(folder), "--routing", "hard")["routing"] == "hard"
+
+
 @pytest.mark.parametrize(
     "more, system, message",
     [
