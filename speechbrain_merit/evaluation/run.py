@@ -21,8 +21,9 @@ from speechbrain_merit.evaluation.parallel import processes
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.evaluation.report.examples import (
     delete_examples,
+    example_ids,
+    examples_kept,
     load_example,
-    save_example,
     saved_examples,
 )
 from speechbrain_merit.evaluation.report.page import write_report
@@ -308,14 +309,6 @@ def expert_shares(chosen, n_experts):
     return [round(float(share), 6) for share in frames / max(1, len(chosen))]
 
 
-def examples_kept(outputs, folder, wanted):
-    """Yields outputs on; keeps those with an id in ``wanted`` on disk."""
-    for output in outputs:
-        if output.row["id"] in wanted:
-            save_example(folder, output.row, output.waves, output.experts)
-        yield output
-
-
 def scored(outputs, enhances, n_jobs, total, quick=False):
     """Yields the rows of outputs, with the enhancement scores where the system enhances."""
     if not enhances:
@@ -330,30 +323,3 @@ def scored(outputs, enhances, n_jobs, total, quick=False):
 
     for scores in score_utterances(waves(), SAMPLE_RATE, n_jobs, total=total, quick=quick):
         yield {**waiting.popleft(), "scores": scores}
-
-
-def example_ids(test_set, batches, labels, n_examples):
-    """Ids of examples: noisy conditions and emotions in turn, different utterances.
-
-    They are spread over the conditions and emotions of what is scored, the same on every run.
-    """
-    names = sorted(test_set.data_ids[index] for batch in batches for index in batch)
-    entries = map(test_set.data.__getitem__, names)
-    conditions = {(entry["asked_snr_db"], entry["noise_set"]) for entry in entries}
-    conditions = {condition for condition in conditions if condition[0] is not None}
-    conditions = sorted(conditions)
-    step = max(1, len(conditions) // max(1, n_examples))
-    chosen, used = [], set()
-    for index in range(n_examples if conditions else 0):
-        snr_db, noise_set = conditions[index * step % len(conditions)]
-        for name in names:
-            entry = test_set.data[name]
-            if (
-                (entry["asked_snr_db"], entry["noise_set"]) == (snr_db, noise_set)
-                and (not labels or entry["emo"] == labels[index % len(labels)])
-                and entry["utterance"] not in used
-            ):
-                chosen.append(name)
-                used.add(entry["utterance"])
-                break
-    return set(chosen)

@@ -154,3 +154,38 @@ def load_example(path, row, labels):
         experts={name.removeprefix(PATH): path for name, path in arrays.items()},
         **waves,
     )
+
+
+def example_ids(test_set, batches, labels, n_examples):
+    """Ids of examples: noisy conditions and emotions in turn, different utterances.
+
+    They are spread over the conditions and emotions of what is scored, the same on every run.
+    """
+    names = sorted(test_set.data_ids[index] for batch in batches for index in batch)
+    entries = map(test_set.data.__getitem__, names)
+    conditions = {(entry["asked_snr_db"], entry["noise_set"]) for entry in entries}
+    conditions = {condition for condition in conditions if condition[0] is not None}
+    conditions = sorted(conditions)
+    step = max(1, len(conditions) // max(1, n_examples))
+    chosen, used = [], set()
+    for index in range(n_examples if conditions else 0):
+        snr_db, noise_set = conditions[index * step % len(conditions)]
+        for name in names:
+            entry = test_set.data[name]
+            if (
+                (entry["asked_snr_db"], entry["noise_set"]) == (snr_db, noise_set)
+                and (not labels or entry["emo"] == labels[index % len(labels)])
+                and entry["utterance"] not in used
+            ):
+                chosen.append(name)
+                used.add(entry["utterance"])
+                break
+    return set(chosen)
+
+
+def examples_kept(outputs, folder, wanted):
+    """Yields outputs on; keeps those with an id in ``wanted`` on disk."""
+    for output in outputs:
+        if output.row["id"] in wanted:
+            save_example(folder, output.row, output.waves, output.experts)
+        yield output
