@@ -128,7 +128,7 @@ def classifier_part(source, labels, attributes, form, otherwise):
 def refuse_cascade(key, source, model):
     """Raises :class:`SettingsError` for a cascade, where one network is wanted."""
     if isinstance(model, Cascade):
-        raise SettingsError(f"{key}: {source} is a cascade: give the run of one of its parts.")
+        raise SettingsError(f"{key}: {source} is a cascade: give one of its parts.")
 
 
 def refuse_other_names(key, source, hparams, labels, attributes):
@@ -197,7 +197,8 @@ def start_from(model, source, labels, attributes):
     """
     merit = trained(source, "start_from")
     other = merit.model
-    refuse_cascade("start_from", source, other)
+    if type(other) is not type(model):
+        raise SettingsError(f"start_from: {source} is a cascade: start from one of its parts.")
     if type(other.level) is not type(model.level) or other.level.config != model.level.config:
         logger.warning(
             f"start_from: {source} heard its waves at another level ({other.level.config}): the "

@@ -197,7 +197,7 @@ def test_a_cascade_is_no_part_of_another(corpus, folder, tmp_path, key):  # noqa
     whole = write_pretrained(tmp_path / "whole", Cascade(*parts()), LABELS, "# A cascade")
     given = {"enhancer": folder / "se_only", "classifier": folder / "ser_only", key: whole}
     more = [word for k, path in given.items() for word in (f"--{k}", str(path))]
-    with pytest.raises(SettingsError, match=f"^{key}: .*whole is a cascade: give the run of one"):
+    with pytest.raises(SettingsError, match=f"^{key}: .*whole is a cascade: give one of its parts"):
         recipe.run(arguments(corpus, tmp_path / "run", *more, system="cascade"))
 
 
