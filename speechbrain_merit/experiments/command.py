@@ -20,8 +20,11 @@ def main(arguments=None, description=None):
 def run(arguments=None, description=None):
     """The work of a command line; returns the exit code."""
     options = parser(description).parse_args(arguments)
-    if options.from_predictions == "True" and (options.only or options.jobs is not None):
-        raise SettingsError("--from_predictions True trains nothing: leave --only and --jobs out.")
+    making = options.only or options.jobs is not None or options.quick == "True"
+    if options.from_predictions == "True" and making:
+        raise SettingsError(
+            "--from_predictions True trains nothing: leave --only, --jobs and --quick out."
+        )
     plan = read_plan(options.file, options.shared)
     places, failed = Places(plan), {}
     if options.from_predictions == "False":
@@ -30,7 +33,8 @@ def run(arguments=None, description=None):
                 f"--shared: there is no folder {plan.shared}: give the one that holds corpora, "
                 "noise and encoders."
             )
-        failed = make(plan, share(plan, options.only), options.jobs)
+        asked = quickly(plan) if options.quick == "True" else plan
+        failed = make(asked, share(plan, options.only), options.jobs)
     for line in summarise(plan, places):
         print(line)
     print((places.folder / "tables.md").read_text(encoding="utf-8"))
@@ -51,12 +55,32 @@ def parser(description=None):
     made.add_argument("--only", metavar="I/N", help="job I of N: its share of the runs")
     made.add_argument("--jobs", type=int, help="runs at a time; one a GPU, or one")
     made.add_argument(
+        "--quick",
+        choices=["True", "False"],
+        default="False",
+        help="leave PESQ and STOI out of what is made now: most of the time of scoring",
+    )
+    made.add_argument(
         "--from_predictions",
         choices=["True", "False"],
         default="False",
         help="train nothing: tables of the runs that are there",
     )
     return made
+
+
+def quickly(plan):
+    """A plan whose runs are scored without PESQ and STOI; finished ones stay what they are.
+
+    Example
+    -------
+    >>> from speechbrain_merit.experiments.plan import Plan, Run
+    >>> run = Run("merit", "c", None, 1, "", {"lr": 0.1}, {})
+    >>> quickly(Plan(None, "x", "", {"a": run}, [], [])).runs["a"].keys
+    {'lr': 0.1, 'quick': True}
+    """
+    runs = {n: run._replace(keys={**run.keys, "quick": True}) for n, run in plan.runs.items()}
+    return plan._replace(runs=runs)
 
 
 def share(plan, only):

@@ -36,8 +36,9 @@ logger = get_logger(__name__)
 ASKED, HYPERPARAMS = "run.yaml", "hyperparams.yaml"
 #: Digits that are kept: what a score is known to is far less, and files stay small.
 SCORE_DIGITS, SHARE_DIGITS = 3, 4
-#: Keys that say how a run is made, not what: of another value it is the same run.
-HOW = ("n_jobs", "num_workers", "precision", "ckpt_interval_minutes")
+#: Keys that say how a run is made, not what: of another value it is the same run. What a quick one
+#: lacks, tables leave out.
+HOW = ("n_jobs", "num_workers", "precision", "ckpt_interval_minutes", "quick")
 
 
 def asked(run, plan):

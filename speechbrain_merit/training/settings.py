@@ -39,6 +39,7 @@ RUNNING_KEYS = {
     "test_seed",
     "test_batch_size",
     "n_examples",
+    "quick",
 }
 #: Where the data lie. They may have been moved: `same_data` sees to it that they are the same.
 PLACES = {
