@@ -37,7 +37,7 @@ def against_snr(results, systems, metric, noise_set):
     for system in systems:
         scores = [results.scores(system, (noise_set, snr), metric) for snr in snrs]
         if snrs and all(scores):
-            lines[results.titled(system, systems)] = [sum(s) / len(s) for s in scores]
+            lines[results.titled(system, systems, metric)] = [sum(s) / len(s) for s in scores]
     if not lines:
         return None
     figure, axes = empty(f"{METRICS[metric].title}, {noise_set} noise", "SNR (dB)")

@@ -158,16 +158,28 @@ class Results:
         for condition, utterances in found.items():
             conditions.setdefault(condition, {}).update(utterances)
 
-    def n_speakers(self, system):
-        """How many speakers each seed of a system has tested: fewer while folds are missing."""
-        return min(
-            len({one.speaker for utterances in conditions.values() for one in utterances.values()})
-            for conditions in self.systems.get(system, {None: {}}).values()
-        )
+    def n_speakers(self, system, metric=None):
+        """How many speakers each seed of a system has tested: fewer while folds are missing.
 
-    def titled(self, system, systems):
+        Of a metric: those that have values of it, in the seeds that have any.
+        """
+        counts = [
+            len(
+                {
+                    one.speaker
+                    for utterances in conditions.values()
+                    for one in utterances.values()
+                    if metric is None or one.values[metric] is not None
+                }
+            )
+            for conditions in self.systems.get(system, {}).values()
+        ]
+        return min(filter(None, counts), default=0)
+
+    def titled(self, system, systems, metric=None):
         """A system's name; where folds are missing, "(6 of 12 speakers)" of the most of systems."""
-        own, most = self.n_speakers(system), max(map(self.n_speakers, systems))
+        own = self.n_speakers(system, metric)
+        most = max(self.n_speakers(other, metric) for other in systems)
         return system if own == most else f"{system} ({own} of {most} speakers)"
 
     def seeds(self, system, condition, metric):

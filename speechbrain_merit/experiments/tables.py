@@ -88,7 +88,7 @@ def scores_table(results, table, metric):
     for system in table["systems"]:
         cells = [results.scores(system, condition, metric) for condition in conditions]
         if any(cells):
-            title = results.titled(system, table["systems"])
+            title = results.titled(system, table["systems"], metric)
             rows.append([title, *(mean_and_deviation(c, metric) for c in cells)])
     if not rows:
         return ""

@@ -361,6 +361,40 @@ def test_a_table_of_some_folds_holds_no_others(plan, tmp_path):
     }
 
 
+def test_what_is_made_quickly_stands_beside_the_rest(tmp_path, plan, trainings, monkeypatch):
+    places, asked_for = Places(plan), []
+    keep_all(plan, places, but={"merit_Tiny_fold2_1"})
+
+    def train(plan, name, *others):
+        asked_for.append((name, plan.runs[name].keys["quick"]))
+        keep_all(plan, places, but={*plan.runs} - {name})
+
+    monkeypatch.setattr(schedule, "train", train)
+    some = str(tmp_path)
+    assert command.run([str(plan.file), "--shared", some, "--quick", "True"]) == 0
+    assert asked_for == [("merit_Tiny_fold2_1", True)]
+    assert make(plan, list(plan.runs)) == {}  # finished, whichever way it was made
+    with pytest.raises(SettingsError, match="leave --only, --jobs and --quick out"):
+        command.run([str(plan.file), "--from_predictions", "True", "--quick", "True"])
+
+
+def test_speakers_without_a_metric_are_not_counted(plan, tmp_path):
+    places = Places(plan)
+    keep_all(plan, places)
+    for name in ("merit_Tiny_fold2_1", "cascade_Tiny_fold1_2", "cascade_Tiny_fold2_2"):
+        header, rows = read_predictions(places.kept(name) / KEPT)
+        rows = [{**row, "scores": {**row["scores"], "pesq": None}} for row in rows]
+        write_predictions(places.kept(name) / KEPT, header, rows)
+    tables = yaml.safe_load(yaml.safe_dump(CONTENT["tables"]))
+    tables[0]["metrics"] = ["ssnr_gain", "pesq"]
+    tables[0]["goals"] = []
+    summarise(read_plan(write_plan(tmp_path, tables=tables)), places)
+    text = (places.folder / "tables.md").read_text()
+    assert text.count("| merit (6 of 12 speakers) |") == 1
+    assert text.index("| PESQ |") < text.index("| merit (6 of 12 speakers) |")
+    assert "cascade (" not in text  # one seed has no PESQ at all, and is left out
+
+
 def test_lines_of_a_figure_are_told_apart():
     assert len({tuple(style(index).values()) for index in range(24)}) == 24
 
