@@ -10,6 +10,7 @@ from speechbrain_merit.evaluation.predictions import read_predictions
 from speechbrain_merit.experiments.expert_use import use_of
 
 KEPT = "predictions.jsonl.xz"  # in the folder that keeps a run
+SAME_INPUT = 0.01  # dB of segmental SNR, in which the noisy input of two runs may differ
 TEST_KEYS = ("test_seed", "test_band_limit")  # settings that make other mixtures
 EXPERTS = "Use of the experts"  # the title of a table that no plan asks for
 
@@ -111,7 +112,7 @@ class Results:
         wanted = {*table["systems"], *(table.get("baselines") or ())}
         folds = table.get("folds", "all")
         self.systems, self.missing, self.problems, self.labels = {}, [], {}, None
-        self.changed, self.uses, self.test = [], {}, None
+        self.changed, self.uses, self.test, self.noisy = [], {}, None, {}
         for name, run in plan.runs.items():
             if run.system not in wanted or run.corpus != table["corpus"]:
                 continue
@@ -141,18 +142,27 @@ class Results:
                 f"{path} was scored with another {', '.join(other)} than the runs before it: "
                 "their mixtures cannot be paired."
             )
-        found, uses = {}, []
+        found, uses, noisy = {}, [], {}
         for row in rows:
+            if row["scores"] and row["scores"]["ssnr_noisy"] is not None:
+                noisy[row["id"]] = row["scores"]["ssnr_noisy"]
             if header["n_experts"] is not None:
                 uses.append(use_of(row))
             condition = row["noise_set"], row["snr_db"]
             found.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])
+        for name, score in noisy.items():
+            if abs(score - self.noisy.get(name, score)) > SAME_INPUT:
+                raise PredictionsError(
+                    f"{path}: the noisy input of {name} is not that of the runs before it: speech "
+                    "or noise have changed under their names."
+                )
         conditions = self.systems.get(run.system, {}).get(run.seed, {})
         for condition, utterances in found.items():
             twice = {*conditions.get(condition, {})} & {*utterances}
             if twice:
                 raise PredictionsError(f"{path}: {min(twice)} was tested in another fold too.")
         self.labels, self.uses[run.name] = header["labels"], uses
+        self.noisy |= noisy
         self.test = test
         conditions = self.systems.setdefault(run.system, {}).setdefault(run.seed, {})
         for condition, utterances in found.items():

@@ -378,6 +378,19 @@ def test_what_is_made_quickly_stands_beside_the_rest(tmp_path, plan, trainings, 
         command.run([str(plan.file), "--from_predictions", "True", "--quick", "True"])
 
 
+def test_a_run_that_heard_other_mixtures_is_named(plan):
+    places = Places(plan)
+    keep_all(plan, places)
+    path = places.kept("se_only_Tiny_fold2_1") / KEPT
+    header, rows = read_predictions(path)
+    rows = list(rows)
+    rows[-1]["scores"]["ssnr_noisy"] += 0.1
+    write_predictions(path, header, rows)
+    (said,) = summarise(plan, places)
+    assert said.startswith("se_only_Tiny_fold2_1: ") and rows[-1]["id"] in said
+    assert "speech or noise have changed under their names" in said
+
+
 def test_speakers_without_a_metric_are_not_counted(plan, tmp_path):
     places = Places(plan)
     keep_all(plan, places)
