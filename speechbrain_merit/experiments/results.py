@@ -146,7 +146,7 @@ class Results:
         for row in rows:
             if row["scores"] and row["scores"]["ssnr_noisy"] is not None:
                 noisy[row["id"]] = row["scores"]["ssnr_noisy"]
-            if header["n_experts"] is not None:
+            if (header["n_experts"] or 1) > 1:  # one expert is used the same whatever is heard
                 uses.append(use_of(row))
             condition = row["noise_set"], row["snr_db"]
             found.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])

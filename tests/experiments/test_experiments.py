@@ -391,6 +391,16 @@ def test_a_run_that_heard_other_mixtures_is_named(plan):
     assert "speech or noise have changed under their names" in said
 
 
+def test_a_single_expert_tells_nothing_of_what_it_hears(plan):
+    places = Places(plan)
+    keep_all(plan, places)
+    path = places.kept("merit_Tiny_fold1_1") / KEPT
+    header, rows = read_predictions(path)
+    write_predictions(path, {**header, "n_experts": 1}, list(rows))
+    uses = Results(plan, CONTENT["tables"][0], places.kept).uses
+    assert not uses["merit_Tiny_fold1_1"] and uses["merit_Tiny_fold2_1"]
+
+
 def test_speakers_without_a_metric_are_not_counted(plan, tmp_path):
     places = Places(plan)
     keep_all(plan, places)
