@@ -396,7 +396,8 @@ def test_a_single_expert_tells_nothing_of_what_it_hears(plan):
     keep_all(plan, places)
     path = places.kept("merit_Tiny_fold1_1") / KEPT
     header, rows = read_predictions(path)
-    write_predictions(path, {**header, "n_experts": 1}, list(rows))
+    rows = [{**row, "experts": {"se": [1.0], "ser": [1.0]}} for row in rows]
+    write_predictions(path, {**header, "n_experts": 1}, rows)
     uses = Results(plan, CONTENT["tables"][0], places.kept).uses
     assert not uses["merit_Tiny_fold1_1"] and uses["merit_Tiny_fold2_1"]
 
