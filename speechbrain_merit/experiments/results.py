@@ -144,8 +144,9 @@ class Results:
             )
         found, uses, noisy = {}, [], {}
         for row in rows:
-            if row["scores"] and row["scores"]["ssnr_noisy"] is not None:
-                noisy[row["id"]] = row["scores"]["ssnr_noisy"]
+            score = (row["scores"] or {}).get("ssnr_noisy")
+            if score is not None:
+                noisy[row["id"]] = score
             if (header["n_experts"] or 1) > 1:  # one expert is used the same whatever is heard
                 uses.append(use_of(row))
             condition = row["noise_set"], row["snr_db"]
