@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from peers import PEERS, RATE, levelled
+from peers import PEERS, RATE, installed, levelled
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
 from tqdm import tqdm
@@ -31,6 +31,7 @@ from speechbrain_merit.data.noisyemo.listing import utterances
 from speechbrain_merit.data.noisyemo.published import read_published
 from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.data.noisyemo.settings import read_settings
+from speechbrain_merit.errors import ends_in_a_line
 from speechbrain_merit.lobes.encoders import build_encoder
 from speechbrain_merit.training.enhanced_files import Enhanced
 from speechbrain_merit.training.probe_training import fit, linear, sounds, training_noise
@@ -111,8 +112,9 @@ def main():
     yaml = yaml if yaml.is_file() else RECIPES / "NoisyEmo" / yaml
     settings, benchmark = read_settings(yaml, given.data_folder), Benchmark(given.benchmark)
     make, classifier, strengths = FEATURES[given.features]
-    features = make(given.encoder)
-    peer = PEERS[names[given.matched]]() if given.matched else None
+    features = installed(given.features, lambda: make(given.encoder))
+    matched = names.get(given.matched)
+    peer = installed(matched, PEERS[matched]) if matched else None
 
     def enhance(wave):
         return levelled(peer, wave)[: len(wave)] if peer else wave
@@ -129,4 +131,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with ends_in_a_line("classify.py"):
+        main()

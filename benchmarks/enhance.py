@@ -11,11 +11,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from peers import PEERS, levelled
+from peers import PEERS, installed, levelled
 from tqdm import tqdm
 
 from speechbrain_merit.data.noisyemo.build import read_flac, write_flac
 from speechbrain_merit.data.noisyemo.reading import Benchmark
+from speechbrain_merit.errors import ends_in_a_line
 
 
 def int16(wave):
@@ -39,8 +40,9 @@ def main():
     parser.add_argument("benchmark", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
-    peer = PEERS[names[given.tool]]()
-    for item in tqdm(Benchmark(given.benchmark).items, names[given.tool]):
+    items = Benchmark(given.benchmark).items
+    peer = installed(names[given.tool], PEERS[names[given.tool]])
+    for item in tqdm(items, names[given.tool]):
         path, source = given.out / item.file, given.benchmark / item.file
         if not path.is_file() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
             samples = read_flac(source)
@@ -48,4 +50,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with ends_in_a_line("enhance.py"):
+        main()

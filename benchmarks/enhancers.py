@@ -79,7 +79,10 @@ def aligned(peer, wave, delay):
 
 
 def test_items(arguments, few):
-    """Condition, clean wave and mixture of a test set's utterances, evenly spread if but a few."""
+    """Condition, clean wave and mixture of a test set's utterances, from the longest on.
+
+    If but ``few`` of each condition: every n-th, so that some of the shortest may be missing.
+    """
     with user_errors():
         hparams_file, _, given = parse([str(ROOT / "hparams" / "merit.yaml"), *arguments])
         given.setdefault("output_folder", "results/enhancers")

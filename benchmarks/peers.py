@@ -19,10 +19,22 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from speechbrain_merit.errors import SettingsError
+
 RATE, WIDE = 16000, 48000
 LEVEL, PEAK = 10 ** (-26 / 20), 0.99  # root mean square of what peers hear; lower if peaks need it
 STRONGEST = 4  # of WebRTC's levels of suppression
 BLOCK, SHIFT = 512, 128  # samples, of DTLN
+
+
+def installed(name, make):
+    """What ``make`` gives; a line of what is missing where its package is not installed."""
+    try:
+        return make()
+    except ImportError as error:
+        raise SettingsError(
+            f"{name}: {error}. The scripts' first lines say how to get it."
+        ) from None
 
 
 def in_frames(wave, size):

@@ -12,8 +12,14 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import find_audio
 from speechbrain_merit.data.listing import check_folder, table_rows
-from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
+from speechbrain_merit.data.preparation import (
+    MAX_BAD_SHARE,
+    check_labels,
+    prepare_speech,
+    write_unmatched,
+)
 from speechbrain_merit.data.splits import WantedLabels
+from speechbrain_merit.errors import PreparationError
 
 logger = get_logger(__name__)
 
@@ -42,6 +48,7 @@ AGAIN = "final_videos_test"
 NAME = re.compile(rf"(?:{AGAIN})?(dia\d+_utt\d+)")
 #: Minutes of other scenes under a line of text: https://github.com/declare-lab/MELD/issues/20
 WRONG = {"output_repeated_splits_test": {"dia38_utt4", "dia220_utt0"}}
+FEW_MISSING = 20  # of a split; as published, a film or two are broken
 
 
 def prepare_meld(
@@ -104,7 +111,9 @@ def prepare_meld(
                 }
         recordings |= {f"{split}_{name}": path for name, path in heard.items()}
     wanted.report("MELD")
-    write_unmatched(Path(save_json_train).parent, "MELD", path, listed, recordings)
+    unmatched = Path(save_json_train).parent
+    unmatched = write_unmatched(unmatched, "MELD", "*_sent_emo.csv", listed, recordings)
+    refuse_half(listed, recordings, unmatched)
     manifests = {"train": save_json_train, "valid": save_json_valid, "test": save_json_test}
     prepare_speech("MELD", root, manifests, rows, labels)
 
@@ -131,3 +140,15 @@ def sound(root, folder):
             f"data_folder: {place} holds no sound, such as dia0_utt0.wav. {SOURCE}."
         )
     return found
+
+
+def refuse_half(listed, recordings, unmatched):
+    """Raises PreparationError where a split lacks much of its sound, as of a loop cut short."""
+    for split in PLACES:
+        names = [key for key in listed if key.startswith(f"{split}_")]
+        missing = sum(key not in recordings for key in names)
+        if missing > max(FEW_MISSING, MAX_BAD_SHARE * len(names)):
+            raise PreparationError(
+                f"MELD: {missing} of {len(names)} utterances of {split!r} have no sound: "
+                f"{unmatched} lists them. Take it out of the other films as well, then rerun."
+            )

@@ -32,12 +32,15 @@ def main():
     given = parser.parse_args()
     if any("=" not in test for test in given.test):
         parser.error("--test takes NAME=DIR, such as --test unseen=noise/esc10")
-    tests = dict(test.split("=", 1) for test in given.test)
-    tests = {name: os.path.expanduser(folder) for name, folder in tests.items()}  # no shell does
+    tests = {}
+    for name, folder in (test.split("=", 1) for test in given.test):
+        if name in tests:
+            parser.error(f"--test {name}: two folders have this name; give each its own")
+        tests[name] = os.path.expanduser(folder)  # behind a "=", no shell does
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         prepare_noise(given.train, given.valid, tests, given.save_folder)
-    except (FileNotFoundError, MeritError) as error:
+    except (OSError, MeritError) as error:
         parser.exit(1, f"{error}\n")
 
 

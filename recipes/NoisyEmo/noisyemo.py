@@ -48,6 +48,9 @@ def arguments(given=None):
     found = parser.parse_args(given)
     if any("=" not in noise for noise in found.noise):
         parser.error("--noise takes NAME=DIR, such as --noise esc50=/data/ESC-50/audio")
+    names = [noise.split("=", 1)[0] for noise in found.noise]
+    if twice := {name for name in names if names.count(name) > 1}:
+        parser.error(f"--noise {min(twice)}: two folders have this name; give each its own")
     if found.jobs < -1:
         parser.error("--jobs takes a number of processes, or −1 for all cores")
     found.out = Path(found.out).expanduser()  # no shell does it in --out=~/DIR

@@ -6,12 +6,17 @@ Download, after registration: http://kahlan.eps.surrey.ac.uk/savee/
 
 import re
 
+from speechbrain.utils.logger import get_logger
+
 from speechbrain_merit.audio.inspection import find_audio
+from speechbrain_merit.audio.names import some
 from speechbrain_merit.data.few_speakers import few_speakers
 from speechbrain_merit.data.listing import check_folder
 from speechbrain_merit.data.preparation import check_labels, prepare_speech
 from speechbrain_merit.data.splits import split_by_speaker
 from speechbrain_merit.errors import PreparationError
+
+logger = get_logger(__name__)
 
 SOURCE = (
     "SAVEE can be had at http://kahlan.eps.surrey.ac.uk/savee/ after registration: pass AudioData "
@@ -88,12 +93,13 @@ def prepare_savee(
 
 def find_utterances(root):
     """``{id: row}`` of the recordings below a folder, which four speakers name alike."""
-    found = {}
+    found, others = {}, []
     for path in find_audio(root):
         match = NAME.fullmatch(path.stem)
         speaker = match and (match[1] or path.parent.name.upper())
         if not match or speaker not in SPEAKERS:
-            continue  # the annotations and videos that lie beside
+            others.append(path.relative_to(root).as_posix())
+            continue
         name = f"{speaker}_{match[2]}{match[3]}"
         if name in found:
             raise PreparationError(
@@ -106,5 +112,10 @@ def find_utterances(root):
         raise FileNotFoundError(
             f"data_folder: no recording in {root} is named like those of SAVEE (DC/a01.wav). "
             f"{SOURCE}."
+        )
+    if others:
+        logger.warning(
+            f"SAVEE: {len(others)} recordings passed over, not named like DC/a01.wav: "
+            f"{some(others)}."
         )
     return found

@@ -83,7 +83,7 @@ def prepare_own_table(corpus, table, rows, manifests, labels, merge_labels=None,
     if given:
         splits = _splits_of_the_table(table, taken.values(), manifests)
     else:
-        splits = _splits_by_speaker(taken.values(), fold or 1)
+        splits = _splits_by_speaker(taken.values(), 1 if fold is None else fold)
     by_split = {split: {} for split in splits}
     for key, (path, row) in zip(_ids(taken), taken.items()):
         split = row.pop("split")

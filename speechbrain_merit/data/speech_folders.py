@@ -26,6 +26,8 @@ MIN_SECONDS = 0.5  # shorter, a recording holds hardly a word
 ASKED = 20  # recordings of a folder in which somebody is listened for
 #: Of the DNS-Challenge, in its repository or one of its archives.
 DNS_PLACES = ("datasets/clean", "datasets_fullband/clean_fullband", "clean_fullband")
+#: What lies in such a place beside read speech: CREMA-D, whose actors may be a test's, and singing.
+DNS_OTHERS = re.compile(r"(emotional_speech|vocalset|singing).*", re.IGNORECASE)
 #: The second microphone of a VCTK recording holds what the first one does.
 VCTK_SECOND = re.compile(r".*_mic2", re.IGNORECASE)
 LIBRISPEECH = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
@@ -155,10 +157,33 @@ def recordings(folder):
     voices = sorted(folder.glob("clean_trainset_*wav"))
     if voices:
         return "VoiceBank", [path for voice in voices for path in find_audio(voice)]
-    for place in DNS_PLACES:
+    in_datasets = ("clean",) if (folder / "noise").is_dir() else ()
+    for place in (*DNS_PLACES, *in_datasets):
         if (folder / place).is_dir():
-            return "the DNS-Challenge", find_audio(folder / place)
+            return "the DNS-Challenge", dns_speech(folder / place)
     return "", find_audio(folder)
+
+
+def dns_speech(folder):
+    """The read speech in a clean folder of the DNS-Challenge; the rest is counted in the log.
+
+    Example
+    -------
+    >>> root = Path(getfixture("tmpdir"))
+    >>> for name in ("read_speech", "emotional_speech", "VocalSet_48kHz_mono"):
+    ...     (root / name).mkdir()
+    ...     (root / name / "x.wav").touch()
+    >>> [path.parent.name for path in dns_speech(root)]
+    ['read_speech']
+    """
+    found = find_audio(folder)
+    speech = [p for p in found if not DNS_OTHERS.fullmatch(p.relative_to(folder).parts[0])]
+    if len(speech) < len(found):
+        logger.warning(
+            f"{folder}: {len(found) - len(speech)} recordings of CREMA-D and of singing are not "
+            "taken: emotional_speech and VocalSet are no read speech."
+        )
+    return speech
 
 
 def speaker(path, folder):

@@ -126,4 +126,6 @@ def summary(hparams, model):
     command = "python " + shlex.join(sys.argv)
     corpus = ",".join(Path(name.strip()).name for name in str(hparams["corpus"]).split(","))
     facts = {**{name: hparams[name] for name in names}, "corpus": corpus}
+    if hparams.get("known_speakers"):
+        counts["test speakers heard in training"] = hparams["known_speakers"]
     return {**facts, **counts, "command": command}

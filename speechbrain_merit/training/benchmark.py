@@ -12,6 +12,7 @@ from speechbrain_merit.export.loading import WEIGHTS
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import processes
 from speechbrain_merit.training.finished import calibrate_finished
+from speechbrain_merit.training.known_speakers import known_speakers, trained_on
 from speechbrain_merit.training.run import scoring
 from speechbrain_merit.training.settings import load, load_finished, parse, user_errors
 
@@ -51,6 +52,8 @@ def score_run(folder, benchmark, arguments, quick=False):
         benchmark = Benchmark(benchmark)
         start = start_pretrained if (folder / WEIGHTS).is_file() else start_finished
         model, hparams, device, name, few = start(folder, arguments)
+        in_test = {(benchmark.corpus, item.speaker) for item in benchmark.items}
+        hparams["known_speakers"] = known_speakers(trained_on(folder), in_test)
         hparams |= {
             "corpus": benchmark.name,
             "data_folder": benchmark.digest,  # of the samples: where they lie is nothing to rows

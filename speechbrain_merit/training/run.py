@@ -26,6 +26,7 @@ from speechbrain_merit.training.finished import (
     kept_temperature,
 )
 from speechbrain_merit.training.heads import start_heads
+from speechbrain_merit.training.known_speakers import grown_from, known_speakers, speakers
 from speechbrain_merit.training.same_data import prepare_alike
 from speechbrain_merit.training.settings import (
     load,
@@ -132,6 +133,8 @@ def train(arguments, corpus=None, script=None):
     run_on_main(calibrate, [brain.model, calibration_set, hparams, brain.device])
     hparams["temperature"], _ = kept_temperature(hparams["output_folder"]) or (1.0, None)
     if not hparams["skip_test"]:
+        in_test = speakers(hparams["test_annotation"], hparams["corpus"])
+        hparams["known_speakers"] = known_speakers(grown_from(hparams), in_test)
         best = scoring(hparams, run_opts)
         evaluate(brain.model, test_set, hparams, brain.device, *best, team=processes)
     export_trained(brain.model, calibration_set, hparams, brain.device)

@@ -22,6 +22,12 @@ from speechbrain_merit.training import processes
 from speechbrain_merit.training.benchmark import report_benchmark, score_run
 from speechbrain_merit.training.enhanced import results_folder, score_enhanced, score_predicted
 from speechbrain_merit.training.finished import calibrate_finished
+from speechbrain_merit.training.known_speakers import (
+    grown_from,
+    known_speakers,
+    speakers,
+    trained_on,
+)
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.run import scoring
 from speechbrain_merit.training.settings import load, load_finished, parse, take, user_errors
@@ -135,6 +141,10 @@ def score_finished(folder, arguments, quick=False):
             run_on_main(prepare_corpora, [tested, ("test",)])
         run_on_main(prepare_noise, [tested])
         test_set = fixed_test_set(tested, prepare_noise({**tested, "skip_prep": True}))
+    elsewhere = others or "test_annotation" in given  # of its own splits, the preparation told
+    heard = trained_on(folder) if elsewhere else grown_from(hparams)
+    in_test = speakers(tested["test_annotation"], tested["corpus"])
+    tested["known_speakers"] = known_speakers(heard, in_test)
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
     model = hparams["model"].to(device)
     tested["temperature"], _ = calibrate_finished(model, hparams, device)
@@ -165,6 +175,8 @@ def score_pretrained(folder, arguments, quick=False):
         test_set = fixed_test_set(hparams, prepare_noise({**hparams, "skip_prep": True}, True))
     device = run_opts.get("device") or sb.utils.distributed.infer_device()
     few = run_opts["debug_batches"] if run_opts["debug"] else None
+    in_test = speakers(hparams["test_annotation"], hparams["corpus"])
+    hparams["known_speakers"] = known_speakers(trained_on(folder), in_test)
     model = merit.model.to(device)
     return evaluate(model, test_set, hparams, device, folder.name, few, team=processes)
 

@@ -171,6 +171,22 @@ def test_by_hand(repo_root, folders):
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--test", "x=unseen", "--test", "x=valid", "--save_folder", "save"], "two folders have"),
+        (["--save_folder", "file/save"], "file"),
+    ],
+)
+def test_what_cannot_be_by_hand_is_named(repo_root, folders, words, said):
+    (folders / "file").write_text("")
+    script = repo_root / "recipes" / "Noise" / "noise_prepare.py"
+    command = [sys.executable, script, "--train", "train", "--valid", "valid", *words]
+    failed = subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
+    assert failed.returncode in (1, 2) and said in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
 def test_real_noise(shared_data, tmp_path):
     noise = shared_data / "noise"
     made = recipe.prepare_noise(

@@ -18,6 +18,7 @@ import soundfile as sf
 from speechbrain_merit.data.manifests import load_manifest, rooted, write_manifest
 from speechbrain_merit.data.preparation import write_unmatched
 from speechbrain_merit.data.recordings import Recordings
+from speechbrain_merit.errors import PreparationError
 
 LABELS = ["angry", "sad", "happy", "neutral"]
 SPLITS = ("train", "valid", "test")
@@ -124,6 +125,12 @@ def test_splits_are_by_speaker_and_folds_test_each_of_them_once(recipe, speech, 
     assert sorted(key for test in tested for key in test) == sorted(
         key for split in SPLITS for key in found[split]
     )
+
+
+def test_a_fold_that_is_none_is_named(recipe, speech, tmp_path):
+    for fold in (0, 6):
+        with pytest.raises(PreparationError, match=f"fold: {fold} is none of 1 to 5"):
+            prepare(recipe, speech[0], tmp_path / "save", fold=fold)
 
 
 def test_splits_of_ones_own(recipe, speech, tmp_path):

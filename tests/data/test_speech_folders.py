@@ -132,7 +132,13 @@ LAYOUTS = {
     ),
     "DNS": (
         ["datasets/clean/read_speech/book_00000_chp_0009_reader_06709_0.wav"],
-        ["datasets/noise/door.wav"],
+        ["datasets/noise/door.wav", "datasets/clean/emotional_speech/1001_DFA_ANG_XX.wav",
+         "datasets/clean/VocalSet_48kHz_mono/f1_scales.wav"],
+        {"read/06709"},
+    ),
+    "DNS, its datasets": (
+        ["clean/read_speech/book_00000_chp_0009_reader_06709_0.wav"],
+        ["noise/door.wav", "impulse_responses/room.wav"],
         {"read/06709"},
     ),
 }  # fmt: skip

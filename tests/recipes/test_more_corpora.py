@@ -88,6 +88,15 @@ def test_savee_in_folders_and_in_one(prepare, tmp_path, wav, flat):  # noqa: F81
         prepare("SAVEE", tmp_path / "AudioData", fold=5)
 
 
+def test_savee_says_what_it_passes_over(prepare, tmp_path, wav, caplog):  # noqa: F811
+    for voice in ("DC", "JE", "JK", "KL"):
+        fill(tmp_path / voice, [f"{emotion}01" for emotion in ("a", "sa", "h", "n")], wav)
+    fill(tmp_path / "KL (1)", ["a02", "sa02"], wav)
+    with caplog.at_level(logging.WARNING):
+        assert len(prepare("SAVEE", tmp_path)["train"]) == 16
+    assert "SAVEE: 2 recordings passed over" in caplog.text and "KL (1)/a02.wav" in caplog.text
+
+
 def test_jl_corpus_and_its_secondary_emotions(prepare, tmp_path, wav):  # noqa: F811
     every = [*LABELS, "excited", "anxious", "apologetic", "assertive", "concerned", "encouraging"]
     for voice in ("female1", "female2", "male1", "male2"):
@@ -304,6 +313,17 @@ def test_meld_takes_what_was_cut_again_and_leaves_out_what_holds_other_scenes(
         "test_dia220_utt0": "final_videos_testdia220_utt0.wav",
     }
     assert "left out, as it holds other scenes: " in caplog.text and "dia38_utt4" in caplog.text
+
+
+def test_meld_with_half_of_its_sound_is_refused(prepare, meld, wav, tmp_path):  # noqa: F811
+    rows = [("Ross", emotion, 1, u) for u, emotion in enumerate(["anger", "sadness", "joy"] * 20)]
+    rows[0] = ("Ross", "neutral", 1, 0)
+    (meld / "train" / "train_sent_emo.csv").write_bytes(table(rows))
+    fill(meld / "train" / "train_splits", [f"dia1_utt{u}" for u in range(30)], wav)
+    with pytest.raises(PreparationError, match="30 of 60 utterances of 'train' have no sound"):
+        prepare("MELD", meld)
+    listed = (tmp_path / "save" / "unmatched.csv").read_text()
+    assert 'train_dia1_utt59,"in *_sent_emo.csv, not on the disk"' in listed
 
 
 def test_meld_without_sound_or_tables_says_what_to_do(prepare, meld):

@@ -161,7 +161,8 @@ def test_a_corpus_without_committed_hashes_says_how_to_compare(repo_root, tmp_pa
     module = script(repo_root, "noisyemo")
     with pytest.raises(MeritError, match="--verify OTHER/manifest.csv"):
         module.main(["emovo.yaml", "--out", str(tmp_path), "--verify"])
-    for option in (["--noise", "esc50"], ["--jobs", "-2"]):
+    twice = ["--noise", "x=/a", "--noise", "x=/b"]
+    for option in (["--noise", "esc50"], ["--jobs", "-2"], twice):
         with pytest.raises(SystemExit):
             module.main(["emovo.yaml", "--out", str(tmp_path), *option])
 
@@ -204,6 +205,10 @@ def test_a_plain_classifier_answers_what_an_enhancer_leaves(repo_root, tmp_path,
     monkeypatch.setitem(enhance.PEERS, "Half", lambda: lambda wave: wave / 2)
     monkeypatch.setattr(sys, "argv", ["enhance.py", "half", str(bench), str(tmp_path / "half")])
     enhance.main()
+    monkeypatch.setitem(enhance.PEERS, "Half", lambda: importlib.import_module("no_such_package"))
+    with pytest.raises(MeritError, match="Half: No module named 'no_such_package'"):
+        enhance.main()
+    monkeypatch.setitem(enhance.PEERS, "Half", lambda: lambda wave: wave / 2)
     out = tmp_path / "answers.csv"
     options = ["--data_folder", data, "--encoder", "mini", "--matched", "half"]
     options += ["--heard", str(tmp_path / "half")]
