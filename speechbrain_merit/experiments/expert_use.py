@@ -56,6 +56,22 @@ def use_of(row):
     )
 
 
+def chosen(experts):
+    """Whether experts were chosen at all: where each hears every frame, their use tells nothing.
+
+    Arguments
+    ---------
+    experts : dict
+        Of a row: task → the share of frames that each expert heard.
+
+    Example
+    -------
+    >>> chosen({"se": [0.2, 0.8]}), chosen({"se": [1.0, 1.0]}), chosen({"se": [1.0]})
+    (True, False, False)
+    """
+    return any(min(shares) < 1 for shares in experts.values())
+
+
 def spread(means):
     """The largest difference of an expert's share between two groups, of means (…, groups, E).
 

@@ -7,7 +7,7 @@ import numpy as np
 from speechbrain_merit.errors import PredictionsError
 from speechbrain_merit.evaluation import comparison
 from speechbrain_merit.evaluation.predictions import read_predictions
-from speechbrain_merit.experiments.expert_use import use_of
+from speechbrain_merit.experiments.expert_use import chosen, use_of
 
 KEPT = "predictions.jsonl.xz"  # in the folder that keeps a run
 SAME_INPUT = 0.01  # dB of segmental SNR, in which the noisy input of two runs may differ
@@ -147,7 +147,7 @@ class Results:
             score = (row["scores"] or {}).get("ssnr_noisy")
             if score is not None:
                 noisy[row["id"]] = score
-            if (header["n_experts"] or 1) > 1:  # one expert is used the same whatever is heard
+            if header["n_experts"] and chosen(row["experts"]):
                 uses.append(use_of(row))
             condition = row["noise_set"], row["snr_db"]
             found.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])

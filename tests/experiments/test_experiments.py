@@ -391,13 +391,14 @@ def test_a_run_that_heard_other_mixtures_is_named(plan):
     assert "speech or noise have changed under their names" in said
 
 
-def test_a_single_expert_tells_nothing_of_what_it_hears(plan):
+@pytest.mark.parametrize("shares", [[1.0], [1.0, 1.0]], ids=["single", "dense"])
+def test_experts_that_nobody_chooses_tell_nothing_of_what_they_hear(plan, shares):
     places = Places(plan)
     keep_all(plan, places)
     path = places.kept("merit_Tiny_fold1_1") / KEPT
     header, rows = read_predictions(path)
-    rows = [{**row, "experts": {"se": [1.0], "ser": [1.0]}} for row in rows]
-    write_predictions(path, {**header, "n_experts": 1}, rows)
+    rows = [{**row, "experts": {"se": shares, "ser": shares}} for row in rows]
+    write_predictions(path, {**header, "n_experts": len(shares)}, rows)
     uses = Results(plan, CONTENT["tables"][0], places.kept).uses
     assert not uses["merit_Tiny_fold1_1"] and uses["merit_Tiny_fold2_1"]
 
