@@ -36,11 +36,12 @@ SETTINGS = {
         "room_share": 0.5,
     },
 }
-#: SHA-256 of the six mixtures and targets, its first 16 digits.
+#: SHA-256 of the six mixtures and targets, its first 16 digits. Where several noises are added, the
+#: last bit of a sum depends on the processor's vector instructions: both of those that were met.
 BYTES = {
-    "plain": "797d9dbea664bcf5",
-    "crop": "ec033b06c3e6f9e4",
-    "noises": "5e147fb5a26f2f8d",
+    "plain": {"797d9dbea664bcf5"},
+    "crop": {"ec033b06c3e6f9e4"},
+    "noises": {"5e147fb5a26f2f8d", "aa85bf8f3220c990"},
 }
 #: Samples in all, weighted sums of the mixtures and of the targets, sum of the noises' gains.
 SUMS = {
@@ -89,7 +90,7 @@ def test_training_mixtures_keep_their_bytes(banks, name):
     digest = hashlib.sha256()
     for mixed in mixtures(name, banks):
         digest.update(mixed.mixture.numpy().tobytes() + mixed.clean.numpy().tobytes())
-    assert digest.hexdigest()[:16] == BYTES[name]
+    assert digest.hexdigest()[:16] in BYTES[name]
 
 
 @pytest.mark.parametrize("name", SUMS)
