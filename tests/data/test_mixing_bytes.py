@@ -36,8 +36,9 @@ SETTINGS = {
         "room_share": 0.5,
     },
 }
-#: SHA-256 of the six mixtures and targets, its first 16 digits. Where several noises are added, the
-#: last bit of a sum depends on the processor's vector instructions: both of those that were met.
+#: SHA-256 of the six mixtures and targets, its first 16 digits. torch's float32 root, which brings
+#: several noises to one level, is MKL's, and not rounded alike on all processors (nor in its mode
+#: MKL_CBWR=COMPATIBLE): one of the two digests that were met, the second of them the exact root's.
 BYTES = {
     "plain": {"797d9dbea664bcf5"},
     "crop": {"ec033b06c3e6f9e4"},
