@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from speechbrain_merit.evaluation.frame_levels import LEVELS
-from speechbrain_merit.evaluation.predictions import read_predictions
 
 PERMUTATIONS = 999
 FEW_GROUPS = 4  # whose orders, 24 at most, are all laid out
@@ -34,14 +33,6 @@ class Use(NamedTuple):
     condition: tuple
     shares: dict
     by_level: dict | None
-
-
-def read_use(path):
-    """The :class:`Use` of each row of a file of predictions; empty without experts."""
-    header, rows = read_predictions(path)
-    if header["n_experts"] is None:
-        return []
-    return [use_of(row) for row in rows]
 
 
 def use_of(row):

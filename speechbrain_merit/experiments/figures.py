@@ -44,7 +44,7 @@ def against_snr(results, systems, metric, noise_set):
     for index, (title, values) in enumerate(lines.items()):
         axes.plot(snrs, values, label=plain(title), **style(index))
     axes.set_xticks(snrs)
-    axes.legend(frameon=False, fontsize=8)
+    beside(figure)
     return figure
 
 
@@ -73,19 +73,24 @@ def gradient_cosines(curves):
     for index, (system, points) in enumerate(lines.items()):
         axes.plot(list(points), list(points.values()), label=plain(system), **style(index))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=8)
+    beside(figure)
     return figure
 
 
 def empty(title, below):
     """A figure with one pair of axes."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(plain(title), loc="left", fontsize=10)
     axes.set_xlabel(below)
     axes.grid(color=GRID, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def beside(figure):
+    """The legend, where it hides no line however many there are."""
+    figure.legend(loc="outside right center", frameon=False, fontsize=8)
 
 
 def style(index):

@@ -64,6 +64,37 @@ def heard(row, labels):
     return Heard(row["speaker"], values)
 
 
+class Scored(NamedTuple):
+    """What the file of a run's predictions says.
+
+    ``labels``; ``test``, the settings that make its mixtures; ``heard``, condition → utterance →
+    :class:`Heard`; ``noisy``, the segmental SNR of each noisy input; ``uses``, the `Use` of each
+    row, none without experts or where nobody chooses among them.
+    """
+
+    labels: list
+    test: dict
+    heard: dict
+    noisy: dict
+    uses: list
+
+
+def read_scored(path):
+    """The :class:`Scored` of a file of predictions; raises `PredictionsError` for a broken one."""
+    header, rows = read_predictions(path)
+    test = {key: header["settings"].get(key) for key in TEST_KEYS}
+    scored = Scored(header["labels"], test, {}, {}, [])
+    for row in rows:
+        score = (row["scores"] or {}).get("ssnr_noisy")
+        if score is not None:
+            scored.noisy[row["id"]] = score
+        if header["n_experts"] and chosen(row["experts"]):
+            scored.uses.append(use_of(row))
+        condition = row["noise_set"], row["snr_db"]
+        scored.heard.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])
+    return scored
+
+
 def belongs(fold, folds):
     """Whether a run of a fold (None: of the fixed split) is one of a table's ``folds``.
 
@@ -92,6 +123,8 @@ class Results:
         Runs that were asked for otherwise than the plan does by now.
     others : dict
         Run → why what its folder keeps is not its own: it has no part in the table.
+    read : callable
+        From the path of predictions to their :class:`Scored`; tables may share what it has read.
 
     Attributes
     ----------
@@ -108,11 +141,12 @@ class Results:
         Run → the `Use` of each of its rows; without experts, none.
     """
 
-    def __init__(self, plan, table, folder, changed=(), others=None):
+    def __init__(self, plan, table, folder, changed=(), others=None, read=read_scored):
         wanted = {*table["systems"], *(table.get("baselines") or ())}
         folds = table.get("folds", "all")
         self.systems, self.missing, self.problems, self.labels = {}, [], {}, None
         self.changed, self.uses, self.test, self.noisy = [], {}, None, {}
+        self.counts = {}  # of `n_speakers`, which the cells of a table ask for again and again
         for name, run in plan.runs.items():
             if run.system not in wanted or run.corpus != table["corpus"]:
                 continue
@@ -125,48 +159,40 @@ class Results:
                 self.problems[name] = others[name]
                 continue
             try:
-                self.add(run, folder(name) / KEPT)
+                self.add(run, folder(name) / KEPT, read)
                 self.changed += [name] * (name in changed)
             except PredictionsError as error:
                 self.problems[name] = str(error)
 
-    def add(self, run, path):
+    def add(self, run, path, read=read_scored):
         """Takes up the predictions of a run, all or none."""
-        header, rows = read_predictions(path)
-        if self.labels not in (None, header["labels"]):
+        scored = read(path)
+        if self.labels not in (None, scored.labels):
             raise PredictionsError(f"{path} has other labels than the runs before it.")
-        first, test = self.test, {key: header["settings"].get(key) for key in TEST_KEYS}
+        first, test = self.test, scored.test
         if first not in (None, test):
             other = [key for key in test if test[key] != first[key]]
             raise PredictionsError(
                 f"{path} was scored with another {', '.join(other)} than the runs before it: "
                 "their mixtures cannot be paired."
             )
-        found, uses, noisy = {}, [], {}
-        for row in rows:
-            score = (row["scores"] or {}).get("ssnr_noisy")
-            if score is not None:
-                noisy[row["id"]] = score
-            if header["n_experts"] and chosen(row["experts"]):
-                uses.append(use_of(row))
-            condition = row["noise_set"], row["snr_db"]
-            found.setdefault(condition, {})[row["utterance"]] = heard(row, header["labels"])
-        for name, score in noisy.items():
+        for name, score in scored.noisy.items():
             if abs(score - self.noisy.get(name, score)) > SAME_INPUT:
                 raise PredictionsError(
                     f"{path}: the noisy input of {name} is not that of the runs before it: speech "
                     "or noise have changed under their names."
                 )
         conditions = self.systems.get(run.system, {}).get(run.seed, {})
-        for condition, utterances in found.items():
+        for condition, utterances in scored.heard.items():
             twice = {*conditions.get(condition, {})} & {*utterances}
             if twice:
                 raise PredictionsError(f"{path}: {min(twice)} was tested in another fold too.")
-        self.labels, self.uses[run.name] = header["labels"], uses
-        self.noisy |= noisy
-        self.test = test
+        self.labels, self.test = scored.labels, test
+        self.uses[run.name] = scored.uses
+        self.noisy |= scored.noisy
+        self.counts.clear()
         conditions = self.systems.setdefault(run.system, {}).setdefault(run.seed, {})
-        for condition, utterances in found.items():
+        for condition, utterances in scored.heard.items():
             conditions.setdefault(condition, {}).update(utterances)
 
     def n_speakers(self, system, metric=None):
@@ -174,6 +200,12 @@ class Results:
 
         Of a metric: those that have values of it, in the seeds that have any.
         """
+        if (system, metric) not in self.counts:
+            self.counts[system, metric] = self.count_speakers(system, metric)
+        return self.counts[system, metric]
+
+    def count_speakers(self, system, metric):
+        """What `n_speakers` says, counted."""
         counts = [
             len(
                 {

@@ -1,17 +1,18 @@
 """What an experiment leaves of its finished runs: tables, figures and one page."""
 
 import base64
+import functools
 import html
 import io
 from pathlib import Path
 
 from speechbrain_merit.errors import OtherRunError, PredictionsError, SettingsError
 from speechbrain_merit.evaluation.report.curves import read_curves
-from speechbrain_merit.experiments.expert_use import read_use, table_of_use
+from speechbrain_merit.experiments.expert_use import table_of_use
 from speechbrain_merit.experiments.figures import against_snr, gradient_cosines
 from speechbrain_merit.experiments.keeping import check_kept
 from speechbrain_merit.experiments.plan import slug
-from speechbrain_merit.experiments.results import EXPERTS, KEPT, METRICS, Results
+from speechbrain_merit.experiments.results import EXPERTS, KEPT, METRICS, Results, read_scored
 from speechbrain_merit.experiments.tables import (
     all_tables,
     markdown,
@@ -56,7 +57,8 @@ def summarise(plan, places, document=DOCUMENT):
         What is missing or broken, a line each.
     """
     texts, pictures, wanting, broken = {}, {}, [], set()
-    changed, others, known = {}, {}, {}
+    changed, others = {}, {}
+    read = functools.cache(read_scored)  # a run may be in several tables
     for name, run in plan.runs.items():
         try:
             check_kept(places, run, plan)
@@ -66,7 +68,7 @@ def summarise(plan, places, document=DOCUMENT):
             changed[name] = str(error)
     wanting += [*changed.values(), *others.values()]
     for table in plan.tables:
-        results = Results(plan, table, places.kept, changed, others)
+        results = Results(plan, table, places.kept, changed, others, read)
         wanting += [f"{name} is not there yet" for name in results.missing]
         wanting += [f"{n}: {why}" for n, why in results.problems.items() if n not in others]
         wanting += [
@@ -74,7 +76,6 @@ def summarise(plan, places, document=DOCUMENT):
             for condition in never_heard(results, table)
         ]
         broken |= {*results.problems, *others}
-        known |= results.uses
         texts[table["title"]] = all_tables(results, table) or "No run is finished yet.\n"
         systems = list(dict.fromkeys([*table["systems"], *(table.get("baselines") or [])]))
         noise_sets = dict.fromkeys(c[0] for c in table["conditions"] if c != "clean")
@@ -86,7 +87,7 @@ def summarise(plan, places, document=DOCUMENT):
     finished, uses, curves = [], {}, {}
     for name in there:
         try:
-            found = known[name] if name in known else read_use(places.kept(name) / KEPT)
+            found = read(places.kept(name) / KEPT).uses
         except PredictionsError as error:  # of a run that is in no table
             wanting.append(f"{name}: {error}")
             continue
