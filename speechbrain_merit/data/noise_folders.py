@@ -166,11 +166,13 @@ def _find(name, folder):
 
 
 def _warn_of_overlap(folders, files):
-    train = {path.resolve() for path in files.get("train", ())}
-    for name, found in files.items():
-        if name != "train" and not train.isdisjoint(path.resolve() for path in found):
+    files = {name: {path.resolve() for path in found} for name, found in files.items()}
+    for earlier in ("train", "valid"):  # what trains, and what the checkpoint is chosen on
+        for name, found in files.items():
+            if name in ("train", earlier) or found.isdisjoint(files.get(earlier, ())):
+                continue
             logger.warning(
-                f"{_key(name)} ({folders[name]}) and noise_train_folder ({folders['train']}) hold "
+                f"{_key(name)} ({folders[name]}) and {_key(earlier)} ({folders[earlier]}) hold "
                 f"the same recordings: results on it are not on unheard noise."
             )
 

@@ -15,6 +15,7 @@ from speechbrain.utils.parameter_transfer import Pretrainer
 from speechbrain_merit.errors import PretrainedError
 
 HPARAMS = "hyperparams.yaml"
+HEARD = "heard"  # its key: who was heard in training, see training/known_speakers.py
 WEIGHTS = "model.ckpt"
 LABELS = "label_encoder.txt"
 INTERFACE = "custom_interface.py"

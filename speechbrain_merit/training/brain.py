@@ -75,7 +75,8 @@ class MeritBrain(sb.Brain):
         if training:
             if self.interference.due(self.step):
                 shares = {t: sum(weighted[n] for n in names) for t, names in tasks.items() if names}
-                added, measured = self.interference(shares, self.shared_parameters())
+                scale = self.scaler.get_scale() if self.scaler.is_enabled() else 1.0
+                added, measured = self.interference(shares, self.shared_parameters(), scale)
                 loss, values = loss + added, values | measured
             self.progress.add(values)
         else:
@@ -97,18 +98,18 @@ class MeritBrain(sb.Brain):
         return getattr(self.modules.model, "module", self.modules.model)
 
     def said(self, batch, terms, total):
-        """Whether the joint batch says anything of emotion and attributes; {} where all do.
+        """Whether the joint batch says anything of emotion and attributes.
 
-        Where speech without labels trains too, a batch may hold no other.
+        It may hold nothing but speech without labels, or of corpora that nobody rated; of an
+        attribute one rating says nothing yet.
         """
-        if not getattr(self.hparams, "speech_folders", None):
-            return {}
         known = {}
         if "emotion" in terms:
-            known["emotion"] = batch.emotion.data != NO_LABEL
+            known["emotion"] = total((batch.emotion.data != NO_LABEL).sum().float()) > 0
         if "attribute" in terms:
-            known["attribute"] = torch.isfinite(batch.attributes.data)
-        return {name: bool(total(found.sum().float()) > 0) for name, found in known.items()}
+            ratings = torch.isfinite(batch.attributes.data).sum(dim=0)
+            known["attribute"] = (total(ratings.float()) > 1).any()
+        return {name: bool(found) for name, found in known.items()}
 
     def weighted(self, terms, silent=()):
         """Each term of the loss under its weight, that of the YAML or a learnt one.

@@ -5,14 +5,14 @@ import tempfile
 from pathlib import Path
 
 from speechbrain_merit.export.folder import write_pretrained
-from speechbrain_merit.export.loading import CARD, HPARAMS, WEIGHTS
+from speechbrain_merit.export.loading import CARD, HEARD, HPARAMS, WEIGHTS
 from speechbrain_merit.export.onnx_folder import write_onnx
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training.finished import export_run
 from speechbrain_merit.training.settings import plain_values
 
 #: Of a pretrained folder's YAML, what is about the model and not about how it is written.
-FACTS = ("system", "corpus", "attributes", "checkpoint", "window_seconds")
+FACTS = ("system", "corpus", "attributes", "checkpoint", "window_seconds", HEARD)
 #: Of the model card: how the weights are stored; and with the code before it, how it is used.
 STORED = re.compile(r"The weights are stored as \w+\.")
 USE = re.compile(rf"```python\nfrom speechbrain_merit\.inference.*?{STORED.pattern}", re.DOTALL)

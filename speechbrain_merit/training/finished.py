@@ -13,9 +13,10 @@ from speechbrain_merit.data.datasets import datasets
 from speechbrain_merit.errors import PretrainedError, SettingsError
 from speechbrain_merit.evaluation.calibration import fit_temperature
 from speechbrain_merit.export.folder import write_pretrained
-from speechbrain_merit.export.loading import HPARAMS
+from speechbrain_merit.export.loading import HEARD, HPARAMS
 from speechbrain_merit.export.model_card import Run, model_card
 from speechbrain_merit.training.checkpoints import whole_checkpoints
+from speechbrain_merit.training.known_speakers import to_tell, trained_on
 from speechbrain_merit.training.settings import load_finished, plain_values, refuse_old
 from speechbrain_merit.writing import write_text
 
@@ -58,6 +59,7 @@ def write(folder, model, hparams, temperature, reason, precision="fp32", overwri
         "corpus": ",".join(Path(name).name for name in str(hparams["corpus"]).split(",")),
         "attributes": list(hparams.get("attributes") or []),
         "checkpoint": None if best is None else best.name,
+        HEARD: to_tell(trained_on(output)),
     }
     run = Run.left_in(output)
     card = model_card(hparams, run, precision, temperature, reason, model.tasks)

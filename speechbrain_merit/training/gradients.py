@@ -13,7 +13,7 @@ from speechbrain_merit.training import processes
 MEASURED = "gradient steps"  # the share of the steps whose cosine was measured
 
 
-def task_gradients(losses, parameters):
+def task_gradients(losses, parameters, scale=1.0):
     """The gradient of each loss on shared parameters, flat.
 
     Arguments
@@ -22,6 +22,9 @@ def task_gradients(losses, parameters):
         Scalars of one graph, which is kept.
     parameters : sequence of torch.Tensor
         P values in all; what a loss does not depend on counts as 0.
+    scale : float
+        Of the losses on their way back, as `torch.amp.GradScaler` has it: in half precision
+        small gradients would be 0 without it.
 
     Returns
     -------
@@ -37,10 +40,11 @@ def task_gradients(losses, parameters):
     """
     rows = []
     for loss in losses:
-        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        scaled = loss * scale
+        found = torch.autograd.grad(scaled, parameters, retain_graph=True, allow_unused=True)
         parts = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters)]
         rows.append(torch.cat([part.flatten() for part in parts]))
-    return processes.total(torch.stack(rows)) / processes.count()
+    return processes.total(torch.stack(rows) / scale) / processes.count()
 
 
 def cosine(gradients):
@@ -125,7 +129,7 @@ class Interference:
         """Whether a step of the training is one to look at."""
         return self.resolve or (self.every > 0 and step % self.every == 0)
 
-    def __call__(self, losses, parameters):
+    def __call__(self, losses, parameters, scale=1.0):
         """What the loss gains (a scalar of value 0), and what is measured, by name.
 
         Arguments
@@ -134,10 +138,15 @@ class Interference:
             Task → its share of the loss, a scalar.
         parameters : list of torch.Tensor
             Of the encoder, those that train.
+        scale : float
+            As of :func:`task_gradients`. Where it is too large yet, the step will be left out, and
+            nothing is measured in it.
         """
         if len(losses) < 2 or not parameters:
             return 0.0, {}
-        gradients = task_gradients(list(losses.values()), parameters)
+        gradients = task_gradients(list(losses.values()), parameters, scale)
+        if not gradients.isfinite().all():
+            return 0.0, {}
         # the mean over an epoch is of the steps that were measured
         values = {"gradient cosine": cosine(gradients), MEASURED: 1.0}
         return (pull(parameters, surgery(gradients)) if self.resolve else 0.0), values

@@ -1,18 +1,20 @@
 """Whether a model has met the speakers of a test before: on these it looks better than it is."""
 
+import hashlib
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.names import some
 from speechbrain_merit.data.manifests import load_manifest
-from speechbrain_merit.export.loading import HPARAMS
+from speechbrain_merit.export.loading import HEARD, HPARAMS
 from speechbrain_merit.training.settings import plain_values
 
 logger = get_logger(__name__)
 
 #: Keys of a run that may name another one, whose weights it then has.
-ORIGINS = ("start_from", "encoder", "enhancer", "classifier")
+MARK = "sha256:"  # of what stands for a speaker
+ORIGINS = ("start_from", "encoder", "enhancer", "classifier", "heads_folder")
 
 
 def known_speakers(heard, tested):
@@ -33,7 +35,7 @@ def known_speakers(heard, tested):
     >>> known_speakers({("RAVDESS", "01"), ("RAVDESS", "02")}, {("RAVDESS", "02"), ("nEMO", "02")})
     '1 of 2'
     """
-    known = sorted(heard & tested)
+    known = sorted(one for one in tested if one in heard or (one[0], digest(*one)) in heard)
     if not known:
         return None
     count = f"{len(known)} of {len(tested)}"
@@ -51,20 +53,51 @@ def trained_on(folder):
     Arguments
     ---------
     folder : str or Path
-        Of a run, or ``pretrained`` in it. Other folders do not tell: none.
+        Of a run, or ``pretrained`` in it; a pretrained folder elsewhere tells digests. Others do
+        not tell: none.
 
     Returns
     -------
     set
-        Of (corpus, speaker).
+        Of (corpus, speaker), or of (corpus, `digest` of both).
     """
     folder = Path(folder).expanduser()
     run = folder.parent if folder.name == "pretrained" else folder
-    if not ((run / HPARAMS).is_file() and (run / "save").is_dir()):
-        return set()
+    if not (run / HPARAMS).is_file() or not (run / "save").is_dir():
+        return told_by(folder)
     keys = plain_values(run / HPARAMS)
     manifests = [run / "save" / f"{split}.json" for split in ("train", "valid")]
     return grown_from(keys).union(*(speakers(path, keys.get("corpus")) for path in manifests))
+
+
+def told_by(folder):
+    """What the YAML of a pretrained folder says of the speakers it heard, as (corpus, digest)."""
+    if not (folder / HPARAMS).is_file():
+        return set()
+    told = plain_values(folder / HPARAMS).get(HEARD) or {}
+    return {(corpus, one) for corpus, digests in told.items() for one in digests}
+
+
+def to_tell(heard):
+    """What a pretrained folder says of the speakers that were heard: corpus → digests, sorted.
+
+    Digests and not names: a folder goes to others, and a name may be a patient's.
+
+    Example
+    -------
+    >>> to_tell({("RAVDESS", "01"), ("RAVDESS", "02")})
+    {'RAVDESS': ['sha256:f8a1ca7875ecff69', 'sha256:ff21e78f675fc96b']}
+    """
+    told = {}
+    for corpus, speaker in heard:
+        of_digest = speaker.startswith(MARK)
+        told.setdefault(corpus, []).append(speaker if of_digest else digest(corpus, speaker))
+    return {corpus: sorted(told[corpus]) for corpus in sorted(told)}
+
+
+def digest(corpus, speaker):
+    """Stands for a speaker of a corpus."""
+    return MARK + hashlib.sha256(f"{corpus}/{speaker}".encode()).hexdigest()[:16]
 
 
 def grown_from(keys):

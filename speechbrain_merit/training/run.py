@@ -8,6 +8,7 @@ from pathlib import Path
 import speechbrain as sb
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 
 from speechbrain_merit.data.corpora import RECIPES
@@ -37,6 +38,8 @@ from speechbrain_merit.training.settings import (
 )
 from speechbrain_merit.training.starting import start_from
 from speechbrain_merit.writing import whole
+
+logger = get_logger(__name__)
 
 
 def main(script, corpus=None):
@@ -121,6 +124,8 @@ def train(arguments, corpus=None, script=None):
         batches = {}
     else:
         batches = training_batches(brain, train_set, hparams)
+        n, size = len(brain.train_sampler), batches.get("batch_size")
+        check_accumulation(brain.grad_accumulation_factor, n, size)
     brain.fit(
         brain.hparams.epoch_counter,
         train_set,
@@ -202,6 +207,45 @@ def training_batches(brain, train_set, hparams):
         )
     brain.train_sampler = sampler  # sb.Brain tells it the epoch
     return batches
+
+
+def check_accumulation(factor, n, batch_size=None):
+    """Whether an epoch ends in a step: batches behind the last one are heard, and train nothing.
+
+    Arguments
+    ---------
+    factor : int
+        Batches of a step, ``grad_accumulation_factor``.
+    n : int
+        Utterances of an epoch; without ``batch_size`` batches, which each epoch cuts anew.
+    batch_size : int, optional
+        Utterances of a batch.
+
+    Raises
+    ------
+    SettingsError
+        An epoch has fewer batches than a step.
+
+    Example
+    -------
+    >>> check_accumulation(4, 20, batch_size=8)
+    Traceback (most recent call last):
+    ...
+    speechbrain_merit.errors.SettingsError: grad_accumulation_factor is 4, but an epoch has 3 \
+batches: no step would be taken. Give a smaller one.
+    """
+    own = -(-n // processes.count())
+    batches = own if batch_size is None else -(-own // batch_size)
+    if factor > batches:
+        raise SettingsError(
+            f"grad_accumulation_factor is {factor}, but an epoch has {batches} batches: no step "
+            "would be taken. Give a smaller one."
+        )
+    if batch_size is not None and batches % factor:
+        logger.warning(
+            f"grad_accumulation_factor {factor} does not divide the {batches} batches of an "
+            f"epoch: the last {batches % factor} of each epoch are heard, and train nothing."
+        )
 
 
 def scoring(hparams, run_opts):

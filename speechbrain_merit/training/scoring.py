@@ -16,7 +16,7 @@ from speechbrain_merit.data.corpora import (
 from speechbrain_merit.data.datasets import fixed_test_set, prepare_noise
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.run import FOLDER, evaluate, report
-from speechbrain_merit.export.loading import WEIGHTS
+from speechbrain_merit.export.loading import HPARAMS, WEIGHTS
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import processes
 from speechbrain_merit.training.benchmark import report_benchmark, score_run
@@ -30,11 +30,20 @@ from speechbrain_merit.training.known_speakers import (
 )
 from speechbrain_merit.training.loggers import TRAIN_LOG
 from speechbrain_merit.training.run import scoring
-from speechbrain_merit.training.settings import load, load_finished, parse, take, user_errors
+from speechbrain_merit.training.settings import (
+    load,
+    load_finished,
+    parse,
+    plain_values,
+    take,
+    user_errors,
+)
 
 FROM_PREDICTIONS = "--from_predictions"
 #: What names a test set other than the run's own.
 ELSEWHERE = ("corpus", "test_split", "fold")
+#: What says how a run's own splits were made: beside its own test set, only what it has already.
+OF_SPLITS = (*PREPARATION_KEYS, "whole_corpora", "speech_folders")
 #: What says how a test set is made; a benchmark is one already.
 OF_TEST_SETS = (*ELSEWHERE, "test_snrs", "test_seed", "test_band_limit", "noise_test_folders",
                 "noise_folder")  # fmt: skip
@@ -63,6 +72,7 @@ def score(arguments):
         if benchmark is not None:
             refuse_without_effect([f"--{key}" for key in ELSEWHERE if given[key] is not None])
             return report_benchmark(folder, benchmark, folder / TRAIN_LOG)
+        refuse_other_splits(folder, {k: v for k, v in given.items() if v is not None})
         return report(folder / evaluation_folder(given), folder / TRAIN_LOG)
     of = score_pretrained if (folder / WEIGHTS).is_file() else score_finished
     with processes.one_voice():
@@ -124,6 +134,20 @@ def refuse_without_effect(options):
         )
 
 
+def refuse_other_splits(folder, given):
+    """Raises SettingsError where a run's own test set is asked for, split otherwise than it was."""
+    if "corpus" in given or not (folder / HPARAMS).is_file():
+        return
+    own = plain_values(folder / HPARAMS)
+    other = [k for k in OF_SPLITS if k in given and str(given[k]) != str(own.get(k))]
+    if other:
+        raise SettingsError(
+            f"{', '.join(f'--{key}' for key in other)}: without effect on the run's own test set, "
+            "which was split when it was trained; with --corpus another one is scored, in a folder "
+            "of its own."
+        )
+
+
 def score_finished(folder, arguments, quick=False):
     """Scores the best checkpoint of the run in a folder; ``arguments`` go over its YAML.
 
@@ -133,6 +157,7 @@ def score_finished(folder, arguments, quick=False):
         if not (folder / "hyperparams.yaml").is_file():
             raise SettingsError(f"{folder} holds no hyperparams.yaml: give the folder of a run.")
         _, _, given = parse([str(folder / "hyperparams.yaml"), *arguments], lay_over=False)
+        refuse_other_splits(folder, given)
         others = ("corpus", "data_folder", *PREPARATION_KEYS) if "corpus" in given else ()
         hparams, run_opts = load_finished(folder, arguments, others)
         run_opts = processes.start(run_opts)

@@ -131,6 +131,8 @@ def check_values(defaults, given):
                 raise SettingsError(
                     f"{key} is {value!r}: it takes the lowest and the highest, as [5, 5] for one."
                 )
+            if key == "speeds" and any(round(v * 100) / 100 != v for v in value):
+                raise SettingsError(f"{key} is {value!r}: it takes hundredths, as 0.95.")
             if key in FILLED and not value:
                 raise SettingsError(f"{key} is {value!r}: it takes one number or more.")
         numbers = value if isinstance(value, (list, tuple)) else [value]

@@ -138,6 +138,13 @@ def test_training_noise_among_test_noise_is_warned_of(folders, caplog):
     assert "noise_test_folders[same]" in caplog.text
 
 
+def test_validation_noise_among_test_noise_is_warned_of(folders, caplog):
+    with caplog.at_level(logging.WARNING):
+        prepare(folders, {"same": folders / "valid", "other": folders / "unseen"})
+    assert "noise_test_folders[same]" in caplog.text and "noise_valid_folder" in caplog.text
+    assert "[other]" not in caplog.text and "noise_train_folder" not in caplog.text
+
+
 def test_an_interruption_leaves_no_manifest(folders, monkeypatch):
     real, calls = recipe.inspect_files, []
 

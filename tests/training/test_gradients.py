@@ -160,3 +160,28 @@ def test_small_gradients_conflict_in_half_precision_too():
     with torch.autocast("cpu", torch.float16):
         found = surgery(torch.stack([first, second]))
     assert wanted.any() and torch.allclose(found, wanted, rtol=1e-4, atol=0)
+
+
+def test_small_gradients_in_half_precision_are_those_of_the_scaled_loss():
+    merit, wavs = tiny_merit(), torch.randn(2, 4800)
+    parameters = [p for p in merit.encoder.parameters() if p.requires_grad]
+
+    def gradients(scale, half):
+        with torch.autocast("cpu", torch.float16, enabled=half):
+            output = merit(wavs)
+        se, ser = (wave.float().square().mean() for wave in (output.waves, output.logits))
+        return task_gradients([1e-3 * se, 1e-6 * ser], parameters, scale)
+
+    exact = gradients(1.0, half=False)
+    torch.testing.assert_close(gradients(1024.0, half=False), exact)
+    lost, kept = (
+        torch.nn.functional.cosine_similarity(gradients(scale, half=True), exact).min()
+        for scale in (1.0, 65536.0)
+    )
+    assert kept > 0.99 > lost
+
+
+def test_a_scale_that_is_too_large_measures_nothing():
+    weight = torch.ones(1, requires_grad=True)
+    losses = {"se": 3 * weight.sum(), "ser": -weight.sum()}
+    assert Interference("pcgrad")(losses, [weight], float("inf")) == (0.0, {})

@@ -1,12 +1,19 @@
 """A test of speakers that the model has met before says so, in the log and in its report."""
 
 import logging
+import shutil
 
 import pytest
 
 from speechbrain_merit.data.manifests import write_manifest
 from speechbrain_merit.evaluation.predictions import read_predictions
-from speechbrain_merit.training.known_speakers import grown_from, trained_on
+from speechbrain_merit.training.exporting import export
+from speechbrain_merit.training.known_speakers import (
+    grown_from,
+    known_speakers,
+    to_tell,
+    trained_on,
+)
 from speechbrain_merit.training.scoring import score
 from tests.training.test_run import arguments, at_root, corpus, recipe, trained  # noqa: F401
 
@@ -66,3 +73,35 @@ def test_a_run_that_starts_from_one_which_heard_its_test_says_so(
     assert "1 of 1 speakers of this test are ones" in log and "test (My-Corpus)" in log
     header, _ = read_predictions(tmp_path / "run" / "evaluation" / "predictions.jsonl")
     assert header["summary"][FACT] == "1 of 1"
+
+
+def test_heads_of_another_run_tell_whom_they_heard(tmp_path):
+    first = run(tmp_path / "first", "RAVDESS", ["01"], ["03"])
+    heard = {("RAVDESS", "01"), ("RAVDESS", "03")}
+    assert grown_from({"heads_folder": str(first), "start_from": None}) == heard
+
+
+def test_a_pretrained_folder_tells_wherever_it_lies_and_names_nobody(
+    trained,  # noqa: F811
+    tmp_path,
+    caplog,
+):
+    first = shutil.copytree(trained / "pretrained", tmp_path / "elsewhere")
+    second = export(first, tmp_path / "again", "fp16")
+    heard = {("My-Corpus", name) for name in ("train", "valid")}
+    assert trained_on(trained) == heard
+    for folder in (first, second):
+        assert not heard & trained_on(folder)
+        with caplog.at_level(logging.WARNING):
+            assert known_speakers(trained_on(folder), heard | {("My-Corpus", "x")}) == "2 of 3"
+        assert "train (My-Corpus), valid (My-Corpus)" in caplog.text
+        assert known_speakers(trained_on(folder), {("Other", "train")}) is None
+    grown = run(tmp_path / "grown", "nEMO", ["A"], ["B"], start_from=first)
+    assert to_tell(trained_on(grown))["My-Corpus"] == to_tell(heard)["My-Corpus"]
+
+
+def test_the_shipped_model_tells_whom_it_heard(repo_root):
+    heard = trained_on(repo_root / "pretrained" / "merit-tiny")
+    actors = {("RAVDESS", f"{actor:02}") for actor in range(1, 25)}
+    assert known_speakers(heard, actors) == "20 of 24"
+    assert known_speakers(heard, {("nEMO", "MP0"), ("nEMO", "WR0")}) is None

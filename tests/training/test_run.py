@@ -14,7 +14,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.datasets import datasets, prepare
-from speechbrain_merit.errors import MeritError
+from speechbrain_merit.errors import MeritError, SettingsError
 from speechbrain_merit.evaluation.emotion import calibration_error
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.inference import MeritInterface
@@ -22,6 +22,7 @@ from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training import scoring
 from speechbrain_merit.training.brain import MeritBrain
+from speechbrain_merit.training.run import check_accumulation
 from speechbrain_merit.training.settings import load, parse
 
 SINGLE = {"ser_only": "ser", "ser_weighted_sum": "ser", "se_only": "se", "se_weighted_sum": "se"}
@@ -461,3 +462,21 @@ def test_a_run_trains_on_batches_by_duration(corpus, tmp_path):
     more = ["--max_batch_seconds", "2", "--number_of_epochs", "1", "--skip_test", "True"]
     recipe.run(arguments(corpus, tmp_path / "run", *more))
     assert read_curves(tmp_path / "run" / "train_log.txt")[0]["train loss"] > 0
+
+
+def test_a_step_of_more_batches_than_an_epoch_has_is_named(corpus, tmp_path):
+    words = ("--grad_accumulation_factor", "1000", "--skip_test", "True")
+    with pytest.raises(SettingsError, match="1000, but an epoch has . batches: no step"):
+        recipe.run(arguments(corpus, tmp_path, *words))
+
+
+def test_batches_that_train_nothing_are_said(caplog):
+    for factor, n, left in ((4, 80, 2), (5, 80, 0), (1, 7, 0)):
+        caplog.clear()
+        check_accumulation(factor, n, batch_size=8)
+        assert ("train nothing" in caplog.text) == bool(left)
+        assert f"the last {left} of each epoch" in caplog.text or not left
+    check_accumulation(4, 10)  # batches by seconds, cut anew each epoch
+    assert not caplog.text
+    with pytest.raises(SettingsError, match="has 3 batches"):
+        check_accumulation(4, 3)

@@ -1,5 +1,6 @@
 """A pretrained folder is scored as the run that made it."""
 
+import re
 import shutil
 
 import pytest
@@ -42,3 +43,34 @@ def test_noise_that_is_given_takes_the_place_of_the_run_s_own(corpus, trained, t
     noise = f"{{hall: {corpus / 'noise' / 'valid'}}}"
     rows = score([str(run), "--device", "cpu", "--noise_test_folders", noise])
     assert [row["noise_set"] for row in rows] == [None, "hall"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--fold", "3"),
+        ("--test_split", "Test2"),
+        ("--merge_labels", "{happy: sad}"),
+        ("--whole_corpora", "{My-Corpus: test}"),
+        ("--speech_folders", "{more: /nowhere}"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_own_test_set_is_not_split_anew(trained, words):  # noqa: F811
+    before = (trained / "evaluation" / "predictions.jsonl").read_bytes()
+    with pytest.raises(MeritError, match=f"{words[0]}: without effect on the run's own test set"):
+        score([str(trained), "--device", "cpu", *words])
+    if words[0] in ("--fold", "--test_split"):
+        with pytest.raises(MeritError, match=f"{words[0]}: without effect"):
+            score([str(trained), "--from_predictions", "True", *words])
+    assert (trained / "evaluation" / "predictions.jsonl").read_bytes() == before
+
+
+def test_the_fold_that_a_run_has_may_be_said(trained, tmp_path):  # noqa: F811
+    run = shutil.copytree(trained, tmp_path / "run")
+    text = (run / "hyperparams.yaml").read_text()
+    assert "\nfold:" in text
+    (run / "hyperparams.yaml").write_text(re.sub(r"\nfold:[^\n]*", "\nfold: 3", text))
+    assert score([str(run), "--from_predictions", "True", "--fold", "3"])
+    with pytest.raises(MeritError, match="--fold: without effect"):
+        score([str(run), "--from_predictions", "True", "--fold", "4"])

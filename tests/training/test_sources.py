@@ -17,9 +17,11 @@ from speechbrain_merit.errors import PreparationError, SettingsError
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.labels import NO_LABEL, class_weights
 from speechbrain_merit.lobes.cascade import Cascade
+from speechbrain_merit.lobes.objectives import alone
 from speechbrain_merit.training import losses
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training.brain import MeritBrain
+from speechbrain_merit.training.losses import attribute_loss
 from speechbrain_merit.training.progress import Progress
 from speechbrain_merit.training.run import training_batches
 from speechbrain_merit.training.settings import load, parse
@@ -232,3 +234,26 @@ def test_what_cannot_be_is_named_before_training(
     with pytest.raises((PreparationError, SettingsError), match=words):
         recipe.run(arguments(corpus, tmp_path / "run", *more, system=system))
     assert not any((tmp_path / "run" / "save").glob("CKPT*"))
+
+
+@pytest.mark.parametrize(
+    "ratings, known",
+    [
+        ([[np.nan, 0.5], [0.3, np.nan]], False),  # one each says nothing of either
+        ([[np.nan, 0.5], [np.nan, 0.3]], True),
+        ([[np.nan, np.nan], [np.nan, np.nan]], False),
+    ],
+)
+def test_a_learnt_weight_waits_for_batches_that_say_something_whatever_the_corpora(ratings, known):
+    emotion = torch.full((2, 1), NO_LABEL)
+    batch = SimpleNamespace(
+        attributes=SimpleNamespace(data=torch.tensor(ratings)),
+        emotion=SimpleNamespace(data=emotion),
+    )
+    brain = SimpleNamespace(hparams=SimpleNamespace())
+    terms = {"emotion": torch.tensor(0.0), "attribute": torch.tensor(0.0)}
+    assert MeritBrain.said(brain, batch, terms, alone) == {"emotion": False, "attribute": known}
+    loss = attribute_loss(torch.zeros(2, 2), batch.attributes.data)
+    assert (loss != 0) == known
+    emotion[0] = 1
+    assert MeritBrain.said(brain, batch, terms, alone)["emotion"]

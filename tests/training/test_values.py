@@ -77,6 +77,7 @@ def test_what_is_out_of_range_is_named_with_the_range(key, value):
         ("level_rms", 0, "numbers above 0"),
         ("speeds", [0.9, 0], "numbers above 0"),
         ("speeds", [], "one number or more"),
+        ("speeds", [0.9, 1.005], "hundredths"),
         ("valid_snrs", [], "one number or more"),
         ("si_sdr_weight", float("nan"), "finite numbers"),
         ("emotion_weight", float("inf"), "finite numbers"),
