@@ -5,6 +5,8 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 
 from speechbrain_merit.errors import PreparationError
 
+NO_SPEECH = "no_speech"  # what an analysis says where nobody is heard: no emotion's name
+ARROW = " => "  # between a label and its index, in SpeechBrain's files of labels
 NO_LABEL = -1  # index of an utterance without an emotion, where none is asked for
 
 

@@ -5,6 +5,8 @@ holds NaN is known by name before training starts and not after an hour of it.
 """
 
 import os
+import shlex
+from collections import Counter
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -153,9 +155,19 @@ def find_recordings(folder):
                 found.append(Path(parent, name))
             elif suffix in OTHER_SUFFIXES:
                 _judge(Path(parent, name), found, others)
-    here = set(found)
-    others = {path: what for path, what in others.items() if converted(path) not in here}
-    return sorted(found), dict(sorted(others.items()))
+    return sorted(found), dict(sorted(_unconverted(others, {*found})))
+
+
+def _unconverted(others, here):
+    """Of files that are not read, those without the file that a conversion would make of them."""
+    sharing = Counter(map(converted, others))
+    for path, what in others.items():
+        made = converted(path)
+        if sharing[made] > 1:  # call.m4a and call.wma, and no call.wav could be of both
+            own = path.with_name(f"{path.stem}_{path.suffix[1:]}.wav")
+            what, made = what.replace(shlex.quote(made.name), shlex.quote(own.name)), own
+        if made not in here:
+            yield path, what
 
 
 def _judge(path, found, others):

@@ -13,7 +13,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_merit.audio.inspection import AUDIO_SUFFIXES
 from speechbrain_merit.audio.names import MAX_NAMED, readable
-from speechbrain_merit.data.listing import UNRATED, folded
+from speechbrain_merit.data.listing import EXCEL_ERROR, UNRATED, folded
 from speechbrain_merit.data.preparation import check_labels, prepare_speech, write_unmatched
 from speechbrain_merit.data.recordings import Recordings
 from speechbrain_merit.data.splits import WantedLabels, cross_validate, spelling
@@ -122,7 +122,7 @@ def _understood(row, recordings, given, needed):
     empty = [COLUMNS[key] for key in needed if not row[key]]
     if empty:
         raise PreparationError(f"{' and '.join(empty)} is empty")
-    if row["spk_id"].lower() in UNRATED:
+    if row["spk_id"].lower() in UNRATED or EXCEL_ERROR.fullmatch(row["spk_id"]):
         raise PreparationError(
             f"{COLUMNS['spk_id']} is {row['spk_id']!r}, nobody's name: all such rows would count "
             "as one person. Name the recording session in its place"

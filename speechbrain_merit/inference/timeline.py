@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechbrain_merit.labels import NO_SPEECH
 from speechbrain_merit.lobes.spectrum import SAMPLE_RATE
 
-NO_SPEECH = "no_speech"
 CELL = 1  # second
 CONTEXT = 3  # seconds that a cell's probabilities are computed from
 SHORTEST_SEGMENT = 2  # seconds

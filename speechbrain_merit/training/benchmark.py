@@ -1,5 +1,7 @@
 """Scores a run or a pretrained folder on a benchmark of NoisyEmo."""
 
+from pathlib import Path
+
 import speechbrain as sb
 
 from speechbrain_merit.data.corpora import RECIPES
@@ -8,7 +10,7 @@ from speechbrain_merit.data.noisyemo.reading import Benchmark
 from speechbrain_merit.errors import SettingsError
 from speechbrain_merit.evaluation.run import evaluate, report
 from speechbrain_merit.evaluation.summary import write_summary
-from speechbrain_merit.export.loading import WEIGHTS
+from speechbrain_merit.export.loading import HPARAMS, WEIGHTS
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import processes
 from speechbrain_merit.training.finished import calibrate_finished
@@ -83,13 +85,26 @@ def start_finished(folder, arguments):
     return model, hparams, device, *scoring(hparams, run_opts)
 
 
+def results_of(folder):
+    """Where scores of a pretrained folder go: that of a run has them in the run, beside itself.
+
+    Example
+    -------
+    >>> results_of(Path("pretrained/merit-tiny")).as_posix()
+    'results/merit-tiny'
+    """
+    if (folder.parent / HPARAMS).is_file():
+        return folder.parent / f"{folder.name}_results"
+    return Path("results", folder.resolve().name)
+
+
 def start_pretrained(folder, arguments):
     """The model of a pretrained folder, in the same form."""
     merit = MeritInterface.from_hparams(folder, run_opts={"device": "cpu"})
     hparams_file, run_opts, given = parse([str(SYSTEM), *arguments])
     given |= {"labels": merit.hparams.labels, "skip_test": False}
     given["attributes"] = getattr(merit.hparams, "attributes", [])
-    given.setdefault("output_folder", f"results/{folder.name}")
+    given.setdefault("output_folder", str(results_of(folder)))
     hparams = load(hparams_file, given)
     hparams |= {"system": folder.name, "encoder": "its own", "seed": None}
     hparams |= {"temperature": merit.hparams.temperature}

@@ -1,10 +1,15 @@
 """The training log, written by SpeechBrain's loggers."""
 
+import logging
 from pathlib import Path
 
-from speechbrain.utils.train_logger import FileTrainLogger, TensorboardLogger
-
 from speechbrain_merit.errors import SettingsError
+
+# at its import SpeechBrain warns that torchvision is missing: none of our figures is drawn by it
+logging.getLogger("speechbrain.utils.train_logger").addFilter(
+    lambda record: "torchvision" not in record.getMessage()
+)
+from speechbrain.utils.train_logger import FileTrainLogger, TensorboardLogger  # noqa: E402
 
 CHOICES = ("file", "tensorboard")
 TRAIN_LOG = "train_log.txt"  # as every hparams/*.yaml names it

@@ -19,7 +19,7 @@ from speechbrain_merit.evaluation.run import FOLDER, evaluate, report
 from speechbrain_merit.export.loading import HPARAMS, WEIGHTS
 from speechbrain_merit.inference import MeritInterface
 from speechbrain_merit.training import processes
-from speechbrain_merit.training.benchmark import report_benchmark, score_run
+from speechbrain_merit.training.benchmark import report_benchmark, results_of, score_run
 from speechbrain_merit.training.enhanced import results_folder, score_enhanced, score_predicted
 from speechbrain_merit.training.finished import calibrate_finished
 from speechbrain_merit.training.known_speakers import (
@@ -71,8 +71,13 @@ def score(arguments):
             )
         if benchmark is not None:
             refuse_without_effect([f"--{key}" for key in ELSEWHERE if given[key] is not None])
-            return report_benchmark(folder, benchmark, folder / TRAIN_LOG)
-        refuse_other_splits(folder, {k: v for k, v in given.items() if v is not None})
+            of = results_of(folder) if (folder / WEIGHTS).is_file() else folder
+            return report_benchmark(of, benchmark, folder / TRAIN_LOG)
+        given = {k: v for k, v in given.items() if v is not None}
+        if (folder / WEIGHTS).is_file():
+            out = results_of(folder) / name_of_test_set(given)
+            return report(out / FOLDER, out / TRAIN_LOG)
+        refuse_other_splits(folder, given)
         return report(folder / evaluation_folder(given), folder / TRAIN_LOG)
     of = score_pretrained if (folder / WEIGHTS).is_file() else score_finished
     with processes.one_voice():
@@ -188,9 +193,7 @@ def score_pretrained(folder, arguments, quick=False):
         hparams_file, run_opts, given = parse([str(SYSTEM), *arguments])
         given |= {"labels": merit.hparams.labels, "skip_test": False}
         given["attributes"] = getattr(merit.hparams, "attributes", [])
-        given.setdefault(
-            "output_folder", f"results/{folder.name}/{given.get('corpus', 'MiniMERIT')}"
-        )
+        given.setdefault("output_folder", str(results_of(folder) / name_of_test_set(given)))
         hparams = load(hparams_file, given)
         hparams |= {"system": folder.name, "encoder": "its own", "seed": None, "quick": quick}
         hparams |= {"temperature": merit.hparams.temperature, "model": merit.model}
@@ -225,8 +228,18 @@ def another_corpus(hparams, given):
 
 def evaluation_folder(given):
     """The name of the folder in a run's for a test set: of its own corpus, or of another one."""
-    if given.get("corpus") is None:
-        return FOLDER
-    names = ",".join(Path(name.strip()).name for name in given["corpus"].split(","))
-    parts = [FOLDER, names, *(given[key] for key in ELSEWHERE[1:] if given.get(key) is not None)]
+    return FOLDER if given.get("corpus") is None else f"{FOLDER}_{name_of_test_set(given)}"
+
+
+def name_of_test_set(given):
+    """The name of a test set: its corpora, and which part of them.
+
+    Example
+    -------
+    >>> name_of_test_set({"corpus": "/path/to/MyCorpus, RAVDESS", "fold": 2}), name_of_test_set({})
+    ('MyCorpus,RAVDESS_2', 'MiniMERIT')
+    """
+    names = (given.get("corpus") or "MiniMERIT").split(",")
+    parts = [",".join(Path(name.strip()).name for name in names)]
+    parts += [given[key] for key in ELSEWHERE[1:] if given.get(key) is not None]
     return "_".join(map(str, parts))

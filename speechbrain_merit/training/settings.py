@@ -91,7 +91,7 @@ def parse(arguments, corpus=None, lay_over=True):
         overrides = {"data_folder": None, **overrides}
     if isinstance(overrides.get("data_folder"), dict):
         overrides["data_folder"] = as_text(overrides["data_folder"])
-    check_keys(hparams_file, overrides)
+    check_keys(hparams_file, overrides, given)
     return hparams_file, run_opts, with_start(overrides, plain_values(hparams_file), given)
 
 
@@ -159,15 +159,19 @@ def take_text(arguments):
     return rest, given
 
 
-def check_keys(hparams_file, overrides):
-    """Raises :class:`SettingsError` for a key that the YAML lacks, with the nearest that it has."""
+def check_keys(hparams_file, overrides, given=None):
+    """Raises :class:`SettingsError` for a key that the YAML lacks, with the nearest that it has.
+
+    Those of ``overrides`` that are not ``given`` on the command line are of ``corpus.yaml``.
+    """
     tree = yaml.compose(Path(hparams_file).read_text(encoding="utf-8"))
     known = [key.value for key, _ in tree.value]
     for key in overrides:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f". It has: {', '.join(known)}."
-            raise SettingsError(f"{hparams_file} has no key {key}{hint}")
+            of = "" if given is None or key in given else ", which corpus.yaml gives"
+            raise SettingsError(f"{hparams_file} has no key {key}{of}{hint}")
 
 
 def plain_values(path):

@@ -3,6 +3,7 @@
 import math
 
 from speechbrain_merit.errors import SettingsError
+from speechbrain_merit.labels import ARROW, NO_SPEECH
 
 #: What a key's value in the system's YAML says of every value that it may take.
 KINDS = {
@@ -133,6 +134,12 @@ def check_values(defaults, given):
                 )
             if key == "speeds" and any(round(v * 100) / 100 != v for v in value):
                 raise SettingsError(f"{key} is {value!r}: it takes hundredths, as 0.95.")
+            if key == "labels" and (odd := [v for v in value if v == NO_SPEECH or ARROW in str(v)]):
+                raise SettingsError(
+                    f"labels: {odd[0]!r} cannot be one: {NO_SPEECH} is said where nobody speaks, "
+                    f"and {ARROW.strip()!r} parts a label from its number. Call it otherwise: "
+                    "merge_labels."
+                )
             if key in FILLED and not value:
                 raise SettingsError(f"{key} is {value!r}: it takes one number or more.")
         numbers = value if isinstance(value, (list, tuple)) else [value]

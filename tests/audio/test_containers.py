@@ -309,3 +309,17 @@ def test_a_length_that_is_far_from_true_takes_neither_time_nor_memory(tmp_path):
     assert reader.warnings[0].startswith("cut off")
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
+
+
+def test_one_converted_file_does_not_stand_for_two(tmp_path):
+    for name in ("call.m4a", "call.wma"):
+        (tmp_path / name).write_bytes(MPEG4)
+    sf.write(tmp_path / "call.wav", np.zeros(800), 16000)
+    found, others = find_recordings(tmp_path)
+    assert [path.name for path in found] == ["call.wav"]
+    assert [path.name for path in others] == ["call.m4a", "call.wma"]
+    for path, what in others.items():
+        made = f"call_{path.suffix[1:]}.wav"
+        assert what.endswith(f"ffmpeg -i {path.name} {made}")
+        sf.write(tmp_path / made, np.zeros(800), 16000)
+    assert [len(each) for each in find_recordings(tmp_path)] == [3, 0]

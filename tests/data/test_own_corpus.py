@@ -195,7 +195,7 @@ def test_a_model_that_knows_more_labels_is_tested_on_those_of_the_table(
         recipe.prepare_template(folder, *paths, ["angry", "bored"])
 
 
-@pytest.mark.parametrize("name", ["NA", "unknown", "?"])
+@pytest.mark.parametrize("name", ["NA", "unknown", "?", "#NV", "#ref!", "#NOMBRE?", "#N/D"])
 def test_a_speaker_that_is_nobody_is_refused(recipe, speech, tmp_path, name):
     folder, rows = speech
     write_table(folder, [[*rows[0][:2], name], *rows[1:]])

@@ -2,11 +2,12 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from speechbrain_merit.errors import MeritError
-from speechbrain_merit.training.scoring import score
+from speechbrain_merit.training.scoring import name_of_test_set, score
 from tests.training.test_run import arguments, at_root, corpus, trained  # noqa: F401 (fixtures)
 
 
@@ -74,3 +75,17 @@ def test_the_fold_that_a_run_has_may_be_said(trained, tmp_path):  # noqa: F811
     assert score([str(run), "--from_predictions", "True", "--fold", "3"])
     with pytest.raises(MeritError, match="--fold: without effect"):
         score([str(run), "--from_predictions", "True", "--fold", "4"])
+
+
+def test_each_pretrained_folder_has_results_of_its_own(corpus, trained, tmp_path, monkeypatch):  # noqa: F811
+    inside = shutil.copytree(trained, tmp_path / "run") / "pretrained"
+    elsewhere = shutil.copytree(inside, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert name_of_test_set({"corpus": str(corpus / "My-Corpus"), "fold": 2}) == "My-Corpus_2"
+    words = [*data(corpus), "--device", "cpu", "--quick", "True"]
+    for folder, out in ((inside, tmp_path / "run/pretrained_results"), (elsewhere, "results/mine")):
+        rows = score([str(folder), *words])
+        assert (out / Path("My-Corpus", "evaluation", "report.html")).is_file()
+        (again,) = [w for f, w in zip(words, words[1:]) if f == "--corpus"]
+        kept = score([str(folder), "--from_predictions", "True", "--corpus", again])
+        assert [row["f1_macro"] for row in kept] == [row["f1_macro"] for row in rows]

@@ -225,3 +225,15 @@ def test_a_mapping_that_is_given_replaces_the_one_that_is_there(written, tmp_pat
     assert yaml.safe_load(resolved(path, given))["noise_test_folders"] == {"street": "/c"}
     both = {"seen": "/a", "unseen": "/b"}
     assert load(path, {"seed": 2})["noise_test_folders"] == both
+
+
+def test_an_unknown_key_of_a_corpus_is_not_looked_for_on_the_command_line(tmp_path, repo_root):
+    folder = tmp_path / "Calls"
+    folder.mkdir()
+    (folder / "calls_prepare.py").write_text("")
+    (folder / "corpus.yaml").write_text("label: [angry, sad]")
+    system = str(repo_root / "hparams" / "merit.yaml")
+    with pytest.raises(SettingsError, match="no key label, which corpus.yaml gives; did you mean"):
+        parse([system, "--corpus", str(folder)])
+    with pytest.raises(SettingsError, match="no key label; did you mean labels"):
+        parse([system, "--corpus", str(folder), "--label", "x"])

@@ -113,3 +113,9 @@ def test_the_values_of_every_yaml_and_corpus_pass(repo_root):
         check_values(defaults, {key: v for key, v in defaults.items() if v is not None})
         for corpus in (repo_root / "recipes").glob("*/corpus.yaml"):
             check_values(defaults, yaml.safe_load(corpus.read_text(encoding="utf-8")) or {})
+
+
+@pytest.mark.parametrize("label", ["no_speech", "it's => sad"])
+def test_a_label_that_says_something_else_already_is_named(label):
+    with pytest.raises(SettingsError, match=f"labels: .*{label}.* cannot be one"):
+        check_values(DEFAULTS, {"labels": ["happy", label]})
