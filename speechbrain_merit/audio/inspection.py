@@ -163,7 +163,7 @@ def _unconverted(others, here):
     sharing = Counter(map(converted, others))
     for path, what in others.items():
         made = converted(path)
-        if sharing[made] > 1:  # call.m4a and call.wma, and no call.wav could be of both
+        if sharing[made] > 1 and made in here:  # call.wav is of call.m4a or of call.wma
             own = path.with_name(f"{path.stem}_{path.suffix[1:]}.wav")
             what, made = what.replace(shlex.quote(made.name), shlex.quote(own.name)), own
         if made not in here:
