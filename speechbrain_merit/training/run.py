@@ -125,7 +125,7 @@ def train(arguments, corpus=None, script=None):
     else:
         batches = training_batches(brain, train_set, hparams)
         n, size = len(brain.train_sampler), batches.get("batch_size")
-        check_accumulation(brain.grad_accumulation_factor, n, size)
+        brain.grad_accumulation_factor = accumulation(brain.grad_accumulation_factor, n, size)
     brain.fit(
         brain.hparams.epoch_counter,
         train_set,
@@ -209,43 +209,39 @@ def training_batches(brain, train_set, hparams):
     return batches
 
 
-def check_accumulation(factor, n, batch_size=None):
-    """Whether an epoch ends in a step: batches behind the last one are heard, and train nothing.
+def accumulation(factor, n, batch_size=None):
+    """How many batches a step takes: no more than an epoch has.
+
+    At its end SpeechBrain drops the gradients that wait for more.
 
     Arguments
     ---------
     factor : int
-        Batches of a step, ``grad_accumulation_factor``.
+        ``grad_accumulation_factor``.
     n : int
         Utterances of an epoch; without ``batch_size`` batches, which each epoch cuts anew.
     batch_size : int, optional
         Utterances of a batch.
 
-    Raises
-    ------
-    SettingsError
-        An epoch has fewer batches than a step.
-
     Example
     -------
-    >>> check_accumulation(4, 20, batch_size=8)
-    Traceback (most recent call last):
-    ...
-    speechbrain_merit.errors.SettingsError: grad_accumulation_factor is 4, but an epoch has 3 \
-batches: no step would be taken. Give a smaller one.
+    >>> accumulation(4, 80, batch_size=8), accumulation(4, 20, batch_size=8)
+    (4, 3)
     """
     own = -(-n // processes.count())
     batches = own if batch_size is None else -(-own // batch_size)
     if factor > batches:
-        raise SettingsError(
-            f"grad_accumulation_factor is {factor}, but an epoch has {batches} batches: no step "
-            "would be taken. Give a smaller one."
+        logger.warning(
+            f"grad_accumulation_factor is {factor}, but an epoch has {batches} batches: a step "
+            f"takes {batches}, for with {factor} none would come."
         )
+        return batches
     if batch_size is not None and batches % factor:
         logger.warning(
             f"grad_accumulation_factor {factor} does not divide the {batches} batches of an "
             f"epoch: the last {batches % factor} of each epoch are heard, and train nothing."
         )
+    return factor
 
 
 def scoring(hparams, run_opts):

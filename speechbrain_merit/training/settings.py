@@ -170,8 +170,8 @@ def check_keys(hparams_file, overrides, given=None):
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f". It has: {', '.join(known)}."
-            of = "" if given is None or key in given else ", which corpus.yaml gives"
-            raise SettingsError(f"{hparams_file} has no key {key}{of}{hint}")
+            of = "" if given is None or key in given else " It stands in corpus.yaml."
+            raise SettingsError(f"{hparams_file} has no key {key}{hint}{of}")
 
 
 def plain_values(path):

@@ -14,7 +14,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_merit.data.corpora import RECIPES
 from speechbrain_merit.data.datasets import datasets, prepare
-from speechbrain_merit.errors import MeritError, SettingsError
+from speechbrain_merit.errors import MeritError
 from speechbrain_merit.evaluation.emotion import calibration_error
 from speechbrain_merit.evaluation.report.curves import read_curves
 from speechbrain_merit.inference import MeritInterface
@@ -22,7 +22,7 @@ from speechbrain_merit.lobes.merit import Merit
 from speechbrain_merit.training import run as recipe
 from speechbrain_merit.training import scoring
 from speechbrain_merit.training.brain import MeritBrain
-from speechbrain_merit.training.run import check_accumulation
+from speechbrain_merit.training.run import accumulation
 from speechbrain_merit.training.settings import load, parse
 
 SINGLE = {"ser_only": "ser", "ser_weighted_sum": "ser", "se_only": "se", "se_weighted_sum": "se"}
@@ -464,19 +464,27 @@ def test_a_run_trains_on_batches_by_duration(corpus, tmp_path):
     assert read_curves(tmp_path / "run" / "train_log.txt")[0]["train loss"] > 0
 
 
-def test_a_step_of_more_batches_than_an_epoch_has_is_named(corpus, tmp_path):
+def test_an_epoch_of_fewer_batches_than_a_step_trains_all_the_same(corpus, tmp_path):
     words = ("--grad_accumulation_factor", "1000", "--skip_test", "True")
-    with pytest.raises(SettingsError, match="1000, but an epoch has . batches: no step"):
-        recipe.run(arguments(corpus, tmp_path, *words))
+    recipe.run(arguments(corpus, tmp_path, *words))
+    assert "a step takes" in (tmp_path / "log.txt").read_text()
+    first, *_, last = (
+        sorted(
+            (tmp_path / "save").glob("CKPT*/optimizer.ckpt"), key=lambda path: path.stat().st_mtime
+        )
+        * 2
+    )
+    steps = {int(s["step"]) for s in torch.load(last, weights_only=True)["state"].values()}
+    assert steps == {2}  # one in each of two epochs
 
 
 def test_batches_that_train_nothing_are_said(caplog):
     for factor, n, left in ((4, 80, 2), (5, 80, 0), (1, 7, 0)):
         caplog.clear()
-        check_accumulation(factor, n, batch_size=8)
+        assert accumulation(factor, n, batch_size=8) == factor
         assert ("train nothing" in caplog.text) == bool(left)
         assert f"the last {left} of each epoch" in caplog.text or not left
-    check_accumulation(4, 10)  # batches by seconds, cut anew each epoch
+    assert accumulation(4, 10) == 4  # batches by seconds, cut anew each epoch
     assert not caplog.text
-    with pytest.raises(SettingsError, match="has 3 batches"):
-        check_accumulation(4, 3)
+    assert accumulation(4, 3) == 3
+    assert "an epoch has 3 batches" in caplog.text

@@ -233,7 +233,7 @@ def test_an_unknown_key_of_a_corpus_is_not_looked_for_on_the_command_line(tmp_pa
     (folder / "calls_prepare.py").write_text("")
     (folder / "corpus.yaml").write_text("label: [angry, sad]")
     system = str(repo_root / "hparams" / "merit.yaml")
-    with pytest.raises(SettingsError, match="no key label, which corpus.yaml gives; did you mean"):
+    with pytest.raises(SettingsError, match="did you mean labels. It stands in corpus.yaml"):
         parse([system, "--corpus", str(folder)])
-    with pytest.raises(SettingsError, match="no key label; did you mean labels"):
+    with pytest.raises(SettingsError, match="no key label; did you mean labels.$"):
         parse([system, "--corpus", str(folder), "--label", "x"])
