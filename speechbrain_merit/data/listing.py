@@ -23,8 +23,8 @@ logger = get_logger(__name__)
 
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)  # for Excel
-# What stands where nobody gave a rating.
 EXCEL_ERROR = re.compile(r"#(n/?[avd]|.*[!?])", re.IGNORECASE)  # "#NV", "#REF!", "#NOMBRE?"
+# What stands where nobody gave a rating.
 UNRATED = frozenset({"", "nan", "na", "n/a", "#n/a", "none", "null", "unknown", "-", "–", "?"})
 
 

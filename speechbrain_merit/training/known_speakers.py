@@ -12,8 +12,8 @@ from speechbrain_merit.training.settings import plain_values
 
 logger = get_logger(__name__)
 
-#: Keys of a run that may name another one, whose weights it then has.
 MARK = "sha256:"  # of what stands for a speaker
+#: Keys of a run that may name another one, whose weights it then has.
 ORIGINS = ("start_from", "encoder", "enhancer", "classifier", "heads_folder")
 
 
